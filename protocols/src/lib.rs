@@ -1,0 +1,10 @@
+//! The Windows Media streaming protocols, pure: no sockets, no clock, no files, no runtime.
+//!
+//! Every protocol is a [`machine::Machine`]: it takes one [`machine::Input`] at a time together
+//! with the current [`machine::Time`], and is then drained of [`machine::Output`] until it says
+//! how long it can be left alone. Media bytes do not pass through a server machine: it describes
+//! a [`media::FlowStart`] and the driver sends the packets.
+
+pub mod content;
+pub mod machine;
+pub mod media;

@@ -1,0 +1,184 @@
+//! Flows: how a machine has media sent, and how media that a peer sends is passed on.
+//!
+//! A server machine decides *what* goes to whom; the driver owns the packets and decides *when*
+//! each leaves, from send times and grants. The seam between them is the [`Framer`]: the
+//! protocol's few bytes around each ASF packet.
+
+use crate::content::{Accel, ContentId, Selection, StreamSwitch};
+use crate::machine::{ConnId, Fault};
+use bytes::Bytes;
+
+/// A flow, named by the machine that starts it. Never reused within a machine's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FlowId(pub u64);
+
+/// Bytes of room that a ring slot keeps in front of each packet for an in-place head. Twelve is
+/// WMSP's framing header and MMS data header together; the last eight alone are MMSP's.
+pub const SLOT_HEAD: usize = 12;
+
+/// Facts about one packet as it lies in a ring or chunk, after filtering and trimming.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PacketMeta {
+    /// LocationId: number in the (virtual) file.
+    pub number: u32,
+    /// ms, from the packet.
+    pub send_time: u32,
+    /// ms, from the packet.
+    pub duration: u16,
+    /// A key object of a selected stream starts here (video if any video is selected).
+    pub key: bool,
+    /// Bytes of the packet as it is sent.
+    pub len: u32,
+}
+
+/// A protocol's framing of media packets on one flow.
+///
+/// `sequence` counts the packets that the flow sent before this one. `rushed` is true while the
+/// flow runs faster than real time because of a granted acceleration.
+pub trait Framer: std::fmt::Debug {
+    /// True if a framed packet is exactly [`SLOT_HEAD`] bytes and then the packet, so that the
+    /// driver may stamp the head in its own ring and send straight from there. Otherwise the
+    /// driver assembles each write with `begin`, `put` and `finish`.
+    fn in_place(&self) -> bool;
+
+    /// Write the head of one packet. Only called if [`Framer::in_place`].
+    fn stamp(&self, sequence: u32, meta: &PacketMeta, rushed: bool, head: &mut [u8; SLOT_HEAD]);
+
+    /// Start a write: append to `out` what precedes the packets of one write.
+    fn begin(&self, out: &mut Vec<u8>);
+
+    /// Append one framed packet.
+    fn put(&self, sequence: u32, meta: &PacketMeta, rushed: bool, packet: &[u8], out: &mut Vec<u8>);
+
+    /// End a write that was begun at offset `start` of `out`.
+    fn finish(&self, start: usize, out: &mut Vec<u8>);
+
+    /// Bytes put around each packet, for rate accounting.
+    fn overhead(&self) -> u32;
+
+    /// True if packets must be sent at full size with their padding.
+    fn keeps_padding(&self) -> bool;
+}
+
+/// How packets are paced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// By send time: first the granted acceleration, then `speed_milli` thousandths of real time.
+    Media {
+        /// Granted acceleration.
+        accel: Option<Accel>,
+        /// 1000 is real time.
+        speed_milli: u32,
+    },
+    /// As fast as the transport takes it, within the server's limits.
+    Unpaced,
+}
+
+/// What to send.
+#[derive(Debug)]
+pub struct FlowStart {
+    /// On which connection.
+    pub conn: ConnId,
+    /// From which content.
+    pub content: ContentId,
+    /// First packet, from a [`crate::content::Cue`].
+    pub packet: u32,
+    /// Which streams. Video begins at a key frame.
+    pub selection: Selection,
+    /// How fast.
+    pub pace: Pace,
+    /// Play rate in thousandths: 1000 normal; others send key frames only, negative ones backward.
+    pub rate_milli: i32,
+    /// Send-time span after which the flow ends, ms.
+    pub max_duration: Option<u32>,
+    /// The protocol's framing.
+    pub framer: Box<dyn Framer>,
+}
+
+/// Command for a flow.
+#[derive(Debug)]
+pub enum FlowCommand {
+    /// Begin it.
+    Start(Box<FlowStart>),
+    /// Begin a flow that sends `len` bytes of the content's file as they are, from `offset`.
+    StartFile {
+        /// On which connection.
+        conn: ConnId,
+        /// Of which content.
+        content: ContentId,
+        /// First byte.
+        offset: u64,
+        /// Number of bytes.
+        len: u64,
+    },
+    /// Change the selection while it runs or is held.
+    Select(Vec<StreamSwitch>),
+    /// Stop at the next packet boundary; [`FlowEvent::Held`] tells when that is reached.
+    Hold,
+    /// Go on after `Held`; the media clock did not stop.
+    Go,
+    /// Forget it. Only after `Held` or `Ended`, or when its connection is closed.
+    Drop,
+}
+
+/// Why a flow ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlowEnd {
+    /// Everything of this content was sent; for a rewind, its start was reached.
+    Finished,
+    /// The source of a live content is gone, or a file could not be read further.
+    SourceLost,
+}
+
+/// What a flow did so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlowTotals {
+    /// Media packets.
+    pub packets: u64,
+    /// Bytes on the connection, framing included.
+    pub bytes: u64,
+}
+
+/// News of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlowEvent {
+    /// A packet boundary is reached after [`FlowCommand::Hold`]; the connection is the machine's.
+    Held(FlowTotals),
+    /// The last byte has been given to the transport; the connection is the machine's.
+    Ended(FlowEnd, FlowTotals),
+}
+
+/// Media from a peer.
+#[derive(Clone, Debug)]
+pub struct Ingest {
+    /// The machine's number of the session that receives it.
+    pub session: u64,
+    /// What came.
+    pub event: IngestEvent,
+}
+
+/// See [`Ingest`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum IngestEvent {
+    /// Packet-pair estimate, bit/s.
+    Bandwidth(u64),
+    /// Metadata text that precedes a header.
+    Metadata(String),
+    /// A whole ASF header (Header Object + 50 bytes); a later one replaces it (new entry).
+    Header(Bytes),
+    /// One ASF packet, possibly trimmed.
+    Packet {
+        /// LocationId.
+        number: u32,
+        /// The packet.
+        bytes: Bytes,
+    },
+    /// This entry ended, another follows.
+    EntryEnd,
+    /// Media is over; the protocol's reason code.
+    End(u32),
+    /// The session failed.
+    Failed(Fault),
+    /// The client's log was accepted.
+    LogSent,
+}
