@@ -1,4 +1,6 @@
 //! Thread-per-core media engine.
-pub mod rt;
+
 pub mod lanes;
+pub mod ops;
 pub mod ring;
+pub mod rt;
