@@ -1,6 +1,7 @@
 //! Positioned reads of a file through the core's ring.
 
-use glommio::io::{BufferedFile, ReadResult};
+use glommio::io::BufferedFile;
+pub use glommio::io::ReadResult as Block;
 use std::fs::File;
 use std::io;
 use std::os::fd::{FromRawFd, IntoRawFd};
@@ -23,7 +24,7 @@ impl ReadFile {
     ///
     /// # Errors
     /// What the kernel says.
-    pub async fn read_at(&self, pos: u64, len: usize) -> io::Result<ReadResult> {
+    pub async fn read_at(&self, pos: u64, len: usize) -> io::Result<Block> {
         self.file.read_at(pos, len).await.map_err(Into::into)
     }
 }

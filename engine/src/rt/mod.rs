@@ -12,7 +12,7 @@ mod send;
 
 pub use alarm::Alarm;
 pub use doorbell::{Doorbell, DoorbellHandle};
-pub use file::ReadFile;
+pub use file::{Block, ReadFile};
 pub use send::{Sent, duplicate, queued_bytes, send, set_send_buffer, shut_down, thread_cpu_time};
 
 use protocols::machine::Time;
