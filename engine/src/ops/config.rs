@@ -15,6 +15,7 @@ pub use error::{ConfigError, Problem};
 pub use limits::{Limits, PointLimits};
 pub use point::{PointConfig, PointKind, Source};
 pub use units::{BitRate, Size, Span};
+pub use validate::POINT_COUNT_MAX;
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

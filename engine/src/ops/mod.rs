@@ -3,3 +3,4 @@
 //! thread except the counters.
 
 pub mod config;
+pub mod metrics;

@@ -39,6 +39,13 @@ impl ConfigError {
         }
     }
 
+    pub(super) fn without_lines(mut self) -> ConfigError {
+        for problem in &mut self.problems {
+            (problem.line, problem.column) = (None, None);
+        }
+        self
+    }
+
     pub(super) fn unreadable(file: &Path, error: &std::io::Error) -> ConfigError {
         ConfigError::plain(file, &format!("cannot be read: {error}"))
     }

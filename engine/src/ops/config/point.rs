@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PointConfig {
-    /// First segment of its URLs; letters, digits, `-`, `_`, `.`, at most 64.
+    /// First segment of its URLs; letters, digits, `-`, `_`, `.`, at most 64. Required; the admin
+    /// API takes it from the request.
+    #[serde(default)]
     pub name: String,
     /// Own timeline per client, or one shared by all.
     pub kind: PointKind,
@@ -225,29 +227,35 @@ pub(super) fn parse_single(
     base: &Path,
 ) -> Result<PointConfig, ConfigError> {
     let origin = Path::new("point");
-    let text = if text.trim_start().starts_with('{') {
-        let value: toml::Table =
-            serde_json::from_str(text).map_err(|e| ConfigError::plain(origin, &e.to_string()))?;
-        value.to_string()
-    } else {
-        text.to_owned()
-    };
-    let spots = locate::Spots::parse(&text, origin)?;
-    let mut table: toml::Table = toml::from_str(&text).map_err(|e| spots.syntax(&e))?;
-    match table.get("name") {
-        None => {
-            table.insert("name".to_owned(), toml::Value::String(name.to_owned()));
-        }
-        Some(toml::Value::String(inner)) if inner == name => {}
-        Some(other) => {
-            let what = format!("is {other}, but the point is addressed as \"{name}\"");
-            return Err(ConfigError::plain(origin, &format!("name: {what}")));
-        }
+    if !text.trim_start().starts_with('{') {
+        return parse_table(name, text, base, origin);
     }
-    // Spans are those of the text as sent; the name was put at the end.
-    let with_name = table.to_string();
-    let spots = locate::Spots::parse(&with_name, origin)?;
-    let mut point: PointConfig = toml::from_str(&with_name).map_err(|e| spots.syntax(&e))?;
+    let table: toml::Table =
+        serde_json::from_str(text).map_err(|e| ConfigError::plain(origin, &e.to_string()))?;
+    // Lines of the TOML made here mean nothing to whoever sent JSON.
+    parse_table(name, &table.to_string(), base, origin).map_err(ConfigError::without_lines)
+}
+
+fn parse_table(
+    name: &str,
+    text: &str,
+    base: &Path,
+    origin: &Path,
+) -> Result<PointConfig, ConfigError> {
+    let spots = locate::Spots::parse(text, origin)?;
+    let mut point: PointConfig = toml::from_str(text).map_err(|e| spots.syntax(&e))?;
+    if point.name.is_empty() {
+        point.name = name.to_owned();
+    } else if point.name != name {
+        let what = format!(
+            "is \"{}\", but the point is addressed as \"{name}\"",
+            point.name
+        );
+        return Err(spots.place(vec![validate::Complaint {
+            key: "name".to_owned(),
+            what,
+        }]));
+    }
     let problems = validate::point(&point, &[]);
     if !problems.is_empty() {
         return Err(spots.place(problems));

@@ -150,7 +150,7 @@ fn parse_quantity(text: &str, units: &[(&str, u64)]) -> Result<u64, String> {
 fn show_quantity(value: u64, units: &[(&str, u64)], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut best = units[0];
     for &unit in units {
-        if value != 0 && value % unit.1 == 0 && unit.1 > best.1 {
+        if value != 0 && value.is_multiple_of(unit.1) && unit.1 > best.1 {
             best = unit;
         }
     }

@@ -281,7 +281,7 @@ fn point_at(prefix: &str, p: &PointConfig, others: &[PointConfig]) -> Vec<Compla
         Span::millis(TICK_MS),
         Span::secs(1),
     );
-    if p.cadence.as_millis() % TICK_MS != 0 {
+    if !p.cadence.as_millis().is_multiple_of(TICK_MS) {
         found.add(
             &key("cadence"),
             format!("is {}; must be a multiple of {TICK_MS}ms", p.cadence),
@@ -342,7 +342,12 @@ fn point_at(prefix: &str, p: &PointConfig, others: &[PointConfig]) -> Vec<Compla
 
 fn point_name(name: &str) -> Result<(), String> {
     let allowed = "letters, digits, \"-\", \"_\" and \".\"";
-    if name.is_empty() || name.len() > POINT_NAME_BYTES_MAX {
+    if name.is_empty() {
+        return Err(format!(
+            "is missing; 1 to {POINT_NAME_BYTES_MAX} characters: {allowed}"
+        ));
+    }
+    if name.len() > POINT_NAME_BYTES_MAX {
         return Err(format!(
             "must have 1 to {POINT_NAME_BYTES_MAX} characters: {allowed}"
         ));
