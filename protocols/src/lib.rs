@@ -8,3 +8,4 @@
 pub mod content;
 pub mod machine;
 pub mod media;
+pub mod wmsp;
