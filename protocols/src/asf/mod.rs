@@ -15,9 +15,11 @@ pub mod filter;
 pub mod guid;
 pub mod packet;
 mod read;
+pub mod retime;
 pub mod trim;
 
 pub use error::{Error, Reason};
 pub use filter::{Filter, Kept};
 pub use guid::Guid;
 pub use packet::{Packet, Payload};
+pub use retime::retime;
