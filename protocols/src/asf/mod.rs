@@ -13,11 +13,17 @@ pub mod digest;
 pub mod error;
 pub mod filter;
 pub mod guid;
+pub mod header;
+pub mod objects;
 pub mod packet;
 mod read;
+pub mod rewrite;
+pub mod select;
 pub mod trim;
 
 pub use error::{Error, Reason};
 pub use filter::{Filter, Kept};
 pub use guid::Guid;
+pub use header::{FIXED_HEAD, Header, header_len};
 pub use packet::{Packet, Payload};
+pub use rewrite::{broadcast_blob, redirect_blob};
