@@ -8,18 +8,30 @@
 //! [`filter::Filter::apply`], [`digest::object_starts`]) allocate nothing but the room in the
 //! caller's buffer.
 
+pub mod check;
 pub mod clock;
 pub mod digest;
 pub mod error;
+pub mod file_index;
 pub mod filter;
 pub mod guid;
+pub mod header;
+pub mod index;
+pub mod objects;
 pub mod packet;
 mod read;
 pub mod retime;
+pub mod rewrite;
+pub mod seek;
+pub mod select;
 pub mod trim;
 
 pub use error::{Error, Reason};
 pub use filter::{Filter, Kept};
 pub use guid::Guid;
+pub use header::{FIXED_HEAD, Header, header_len};
+pub use index::{Indexer, KeyIndex};
 pub use packet::{Packet, Payload};
 pub use retime::retime;
+pub use rewrite::{broadcast_blob, redirect_blob};
+pub use seek::{Seek, SeekStep, SeekTarget};
