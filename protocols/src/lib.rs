@@ -9,3 +9,4 @@ pub mod content;
 pub mod machine;
 pub mod media;
 pub mod rate;
+pub mod wmlog;
