@@ -8,5 +8,6 @@
 pub mod content;
 pub mod machine;
 pub mod media;
+pub mod playlist;
 pub mod rate;
 pub mod wmlog;
