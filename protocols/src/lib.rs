@@ -6,8 +6,10 @@
 //! a [`media::FlowStart`] and the driver sends the packets.
 
 pub mod content;
+pub mod http;
 pub mod machine;
 pub mod media;
 pub mod playlist;
 pub mod rate;
 pub mod wmlog;
+pub mod wmsp;
