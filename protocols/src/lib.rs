@@ -7,7 +7,10 @@
 
 pub mod asf;
 pub mod content;
+pub mod http;
 pub mod machine;
 pub mod media;
+pub mod playlist;
 pub mod rate;
+pub mod wmlog;
 pub mod wmsp;

@@ -267,15 +267,6 @@ impl Config {
         Config::parse(&text, path)
     }
 
-    /// Reads one publishing point's table, as the admin API receives it: TOML, or JSON if the text
-    /// starts with `{`. The name may be absent from the table; if present it must be `name`.
-    ///
-    /// # Errors
-    /// As [`Config::parse`].
-    pub fn parse_point(&self, name: &str, text: &str) -> Result<PointConfig, ConfigError> {
-        point::parse_single(name, text, &self.base())
-    }
-
     /// The point of that name.
     pub fn point(&self, name: &str) -> Option<&PointConfig> {
         self.points.iter().find(|p| p.name == name)
@@ -300,6 +291,16 @@ impl Config {
             point.source.anchor(base);
         }
     }
+}
+
+/// Reads one publishing point's table, as the admin API receives it: TOML, or JSON if the text
+/// starts with `{`. The name may be absent from the table; if present it must be `name`. `base` is
+/// the directory that relative paths are relative to.
+///
+/// # Errors
+/// As [`Config::parse`].
+pub fn parse_point(name: &str, text: &str, base: &Path) -> Result<PointConfig, ConfigError> {
+    point::parse_single(name, text, base)
 }
 
 #[cfg(test)]

@@ -477,6 +477,11 @@ pub struct PointTotals {
     pub refused: u64,
 }
 
+/// CPU time of the whole process, seconds.
+pub(crate) fn process_cpu_seconds() -> Option<f64> {
+    process::cpu_seconds()
+}
+
 /// A panic elsewhere leaves counters as they are; they stay readable.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

@@ -2,5 +2,7 @@
 //! the checks before it starts. Nothing here touches media, and nothing here runs on a core's
 //! thread except the counters.
 
+pub mod admin;
 pub mod config;
+pub mod log;
 pub mod metrics;

@@ -220,7 +220,7 @@ fn yes() -> bool {
     true
 }
 
-/// See [`super::Config::parse_point`].
+/// See [`super::parse_point`].
 pub(super) fn parse_single(
     name: &str,
     text: &str,

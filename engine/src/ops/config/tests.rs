@@ -192,22 +192,20 @@ fn one_port_is_not_given_away_twice() {
 
 #[test]
 fn a_point_comes_alone_as_toml_or_json() {
-    let config = parse("").expect("valid");
-    let toml = config
-        .parse_point("live", "kind = \"broadcast\"\nsource = \"clip.wmv\"\n")
-        .expect("valid");
-    let json = config
-        .parse_point(
-            "live",
-            r#"{"kind": "broadcast", "source": "clip.wmv", "name": "live"}"#,
-        )
-        .expect("valid");
+    let parse_point =
+        |name: &str, text: &str| super::parse_point(name, text, Path::new("/etc/ringcast"));
+    let toml = parse_point("live", "kind = \"broadcast\"\nsource = \"clip.wmv\"\n").expect("valid");
+    let json = parse_point(
+        "live",
+        r#"{"kind": "broadcast", "source": "clip.wmv", "name": "live"}"#,
+    )
+    .expect("valid");
     assert_eq!(toml, json);
     assert_eq!(
         toml.source.path(),
         Some(Path::new("/etc/ringcast/clip.wmv"))
     );
-    let other = config.parse_point(
+    let other = parse_point(
         "live",
         "name = \"x\"\nkind = \"broadcast\"\nsource = \"c\"\n",
     );
@@ -217,19 +215,14 @@ fn a_point_comes_alone_as_toml_or_json() {
             .to_string()
             .contains("\"live\"")
     );
-    let nested = config
-        .parse_point(
-            "live",
-            r#"{"kind": "broadcast", "source": "c", "limits": {"player_connections": 3}}"#,
-        )
-        .expect("valid");
+    let nested = parse_point(
+        "live",
+        r#"{"kind": "broadcast", "source": "c", "limits": {"player_connections": 3}}"#,
+    )
+    .expect("valid");
     assert_eq!(nested.limits.player_connections, Some(3));
-    assert!(
-        config
-            .parse_point("../x", "kind = \"broadcast\"\nsource = \"c\"\n")
-            .is_err()
-    );
-    let wrong = config.parse_point(
+    assert!(parse_point("../x", "kind = \"broadcast\"\nsource = \"c\"\n").is_err());
+    let wrong = parse_point(
         "live",
         "kind = \"broadcast\"\nsource = \"c\"\n\ncadence = \"3ms\"\n",
     );
