@@ -83,6 +83,8 @@ pub struct FlowStart {
     pub content: ContentId,
     /// First packet, from a [`crate::content::Cue`].
     pub packet: u32,
+    /// Its send time, from the same cue, ms.
+    pub send_time: u32,
     /// Which streams. Video begins at a key frame.
     pub selection: Selection,
     /// How fast.

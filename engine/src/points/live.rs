@@ -6,12 +6,17 @@ use crate::source::Variant;
 use bytes::{Bytes, BytesMut};
 use protocols::asf::{self, Filter, Header};
 use protocols::content::{Selection, StreamInfo};
+use protocols::machine::Time;
 use protocols::media::PacketMeta;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a core is fed without having a viewer.
+const FEED_IDLE_MAX: Duration = Duration::from_secs(30);
 
 /// What is known of a live stream, the same on all cores.
 pub struct LiveHead {
@@ -115,6 +120,8 @@ pub struct LiveFeed {
     ended: Cell<bool>,
     /// Contents and flows that use it.
     pub viewers: Cell<u32>,
+    /// Since when nobody uses it.
+    idle_since: Cell<Option<Time>>,
 }
 
 /// A live stream framed for one selection.
@@ -137,6 +144,7 @@ impl LiveFeed {
             rings: RefCell::default(),
             ended: Cell::new(false),
             viewers: Cell::new(0),
+            idle_since: Cell::new(None),
         };
         for batch in past {
             feed.push(batch);
@@ -236,7 +244,7 @@ impl LiveFeed {
                 continue;
             };
             let bytes = &batch.bytes[packet.start as usize..packet.end as usize];
-            if !asf::starts_key(
+            if !asf::digest::starts_key(
                 bytes,
                 self.head.header.packet_size(),
                 selection,
@@ -294,6 +302,17 @@ impl LiveFeed {
         }
         self.rings.borrow_mut().push(Rc::clone(&ring));
         Ok(ring)
+    }
+
+    /// True if nobody has used it for a while, so that it need not be fed any more.
+    pub fn is_forgotten(&self, now: Time) -> bool {
+        if self.viewers.get() > 0 {
+            self.idle_since.set(None);
+            return false;
+        }
+        let since = self.idle_since.get().unwrap_or(now);
+        self.idle_since.set(Some(since));
+        now.since(since) >= FEED_IDLE_MAX
     }
 
     /// Drop rings that nobody uses; returns bytes of the others.

@@ -6,8 +6,8 @@ mod document;
 mod home;
 mod live;
 
-pub use answer::answer;
-pub use home::LiveHome;
+pub use answer::{answer, open_source, reason_of};
+pub use home::{LiveHome, Parcel};
 pub use live::{Batch, BatchBuilder, LiveFeed, LiveHead, LiveRing};
 
 use crate::ops::config::{PointConfig, PointKind, Source};
@@ -106,6 +106,8 @@ pub struct ClientFacts {
     pub user_agent: String,
     /// Path and query.
     pub target: String,
+    /// Host that it named; may be empty.
+    pub authority: String,
     /// Through which protocol.
     pub protocol: Protocol,
     /// When.

@@ -31,8 +31,10 @@ pub struct Conn {
     pub flow: Option<u32>,
     state: State,
     outbox: Option<Box<Outbox>>,
+    /// False once the machine has closed it or given it away.
+    known: bool,
     /// Its place in the limits, given back when it is dropped.
-    _admission: Admission,
+    admission: Option<Admission>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -98,7 +100,8 @@ impl Conns {
             flow: None,
             state: State::Open,
             outbox: None,
-            _admission: admission,
+            known: true,
+            admission: Some(admission),
         };
         let index = self.free.pop().unwrap_or(self.slots.len() as u32);
         if index as usize == self.slots.len() {
@@ -203,6 +206,7 @@ impl Conns {
             return;
         }
         conn.flow = None;
+        conn.known = false;
         match how {
             CloseHow::Abort => self.break_off(id),
             CloseHow::Flush if conn.outbox.is_some() => conn.state = State::Flushing,
@@ -219,12 +223,14 @@ impl Conns {
         }
     }
 
-    /// Let go without touching the transport: it lives on on another core.
-    pub fn give_away(&mut self, id: ConnId) {
-        if let Some(conn) = self.get_mut(id) {
-            conn.state = State::Gone;
-            conn.outbox = None;
-        }
+    /// Let go without touching the transport: it lives on on another core, with its place in the
+    /// limits.
+    pub fn give_away(&mut self, id: ConnId) -> Option<Admission> {
+        let conn = self.get_mut(id)?;
+        conn.state = State::Gone;
+        conn.outbox = None;
+        conn.known = false;
+        conn.admission.take()
     }
 
     /// Remove a connection whose reading task has ended; returns it if the machine still knew it.
@@ -298,8 +304,8 @@ impl Conns {
 }
 
 impl Conn {
-    /// True if the machine was still speaking on it.
-    pub fn was_open(&self) -> bool {
-        self.state == State::Open
+    /// True if the machine still believes in it.
+    pub fn machine_holds(&self) -> bool {
+        self.known
     }
 }

@@ -195,7 +195,12 @@ impl Flow {
 
     /// True while it runs ahead of real time, or as fast as it can.
     pub fn is_eager(&self) -> bool {
-        self.outlet.pacer.rushed() || matches!(self.supply, Supply::Copy(_))
+        self.outlet.pacer.rushed() || self.is_copy()
+    }
+
+    /// True if it sends a file as it is.
+    pub fn is_copy(&self) -> bool {
+        matches!(self.supply, Supply::Copy(_))
     }
 
     /// Stop at the next packet boundary.

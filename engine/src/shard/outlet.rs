@@ -1,6 +1,7 @@
 //! The last step of every packet: from framed bytes to the socket, one send per flow and tick.
 
-use crate::ops::metrics::{CoreCounters, PointCounters};
+use super::journal::FlowCounters;
+use crate::ops::metrics::CoreCounters;
 use crate::ring::{PacketStore, Slot};
 use crate::rt::{self, Sent};
 use protocols::asf::Filter;
@@ -8,7 +9,6 @@ use protocols::machine::Time;
 use protocols::media::{FlowTotals, Framer, PacketMeta, SLOT_HEAD};
 use protocols::rate::Pacer;
 use std::os::fd::RawFd;
-use std::sync::Arc;
 
 /// Bytes that one flow sends in one turn. A flow that is behind goes on in its next turn, so that
 /// no other waits long.
@@ -96,7 +96,7 @@ pub struct Outlet {
     /// Longest that a send may be late before it counts.
     pub late_max_ms: u32,
     /// Counters of the point.
-    pub counters: Arc<crossbeam::utils::CachePadded<PointCounters>>,
+    pub counters: FlowCounters,
 }
 
 struct Spill {
@@ -105,6 +105,31 @@ struct Spill {
 }
 
 impl Outlet {
+    /// A sending side that has sent nothing.
+    pub fn new(
+        fd: RawFd,
+        pacer: Pacer,
+        framer: Box<dyn Framer>,
+        packet: u32,
+        now: Time,
+        late_max_ms: u32,
+        counters: FlowCounters,
+    ) -> Outlet {
+        Outlet {
+            fd,
+            pacer,
+            framer,
+            sequence: 0,
+            totals: FlowTotals::default(),
+            next_number: packet,
+            spill: None,
+            stop_at: None,
+            progress: now,
+            late_max_ms,
+            counters,
+        }
+    }
+
     /// Send what an earlier turn left over. `Done` if nothing is left.
     pub fn drain_spill(&mut self, now: Time, core: &CoreCounters) -> Turn {
         let Some(spill) = &mut self.spill else {

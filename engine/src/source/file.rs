@@ -4,7 +4,9 @@ use super::Indexing;
 use super::path::Root;
 use crate::rt::ReadFile;
 use bytes::Bytes;
-use protocols::asf::{self, Header, KeyIndex, Stamp};
+use protocols::asf::file_index::{IndexObject, OBJECT_HEAD, ObjectHead, SimpleIndex};
+use protocols::asf::index::{Stamp, header_hash};
+use protocols::asf::{self, Header, KeyIndex};
 use protocols::content::StreamInfo;
 use std::fs::File;
 use std::io;
@@ -18,8 +20,8 @@ pub const CHUNK_BYTES: usize = 256 << 10;
 /// Largest ASF header that is served.
 const HEADER_BYTES_MAX: u64 = 1 << 20;
 
-/// Indexes and other objects behind the data that are looked at when a file is opened.
-const TAIL_BYTES_MAX: u64 = 1 << 20;
+/// Objects behind the data that are looked at when a file is opened.
+const TAIL_OBJECTS_MAX: usize = 256;
 
 /// What is known about a file; shared by all cores, replaced when the file changes.
 pub struct FileFacts {
@@ -39,8 +41,10 @@ pub struct FileFacts {
     pub streams: Vec<StreamInfo>,
     /// Our own index, when it is ready.
     pub index: Arc<OnceLock<KeyIndex>>,
-    /// Entries of the file's own Simple Index: hints for seeking.
-    pub simple_index: Option<asf::SimpleIndex>,
+    /// The file's own Simple Index objects: hints for seeking.
+    pub simple_index: Vec<SimpleIndex>,
+    /// The file's own Index Object: likewise.
+    pub index_object: Option<IndexObject>,
 }
 
 /// Identity and state of a file.
@@ -51,7 +55,7 @@ pub struct Identity {
     /// Bytes.
     pub size: u64,
     /// Modification time, ns since the epoch.
-    pub mtime_ns: i128,
+    pub mtime_ns: i64,
 }
 
 impl Identity {
@@ -64,7 +68,7 @@ impl Identity {
         Ok(Identity {
             node: (meta.dev(), meta.ino()),
             size: meta.len(),
-            mtime_ns: i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec()),
+            mtime_ns: meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec()),
         })
     }
 }
@@ -127,36 +131,27 @@ fn read_facts(
     let header = Header::parse(&blob)?;
     let packet_size = u64::from(header.packet_size());
     let present = (identity.size - blob_len) / packet_size;
-    let promised = header
-        .packet_count()
-        .filter(|count| *count > 0)
-        .or_else(|| {
-            header
-                .data_size()
-                .map(|size| size.saturating_sub(50) / packet_size)
-                .filter(|count| *count > 0)
-        });
-    let packet_count = u32::try_from(promised.unwrap_or(present).min(present)).unwrap_or(u32::MAX);
+    let promised = header.packet_count().filter(|count| *count > 0).or_else(|| {
+        let data = header.data_size().map(|size| size.saturating_sub(50));
+        data.map(|size| size / packet_size).filter(|count| *count > 0)
+    });
+    let packet_count = header.packets_in(identity.size);
     let growing = promised.is_none_or(|promised| promised > present);
     if packet_count == 0 && !growing {
         return Err(OpenError::Empty);
     }
-    let simple_index = read_tail(file, blob_len + u64::from(packet_count) * packet_size, identity)
-        .and_then(|tail| asf::SimpleIndex::find(&tail));
+    let data_end = blob_len + u64::from(packet_count) * packet_size;
+    let (simple_index, index_object) = read_indexes(file, data_end, identity.size);
     let stamp = Stamp {
         file_size: identity.size,
-        mtime_ns: identity.mtime_ns as i64,
-        header_hash: asf::header_hash(&blob),
+        mtime_ns: identity.mtime_ns,
+        header_hash: header_hash(&blob),
         data_packets: u64::from(packet_count),
     };
     let index = indexing.index_for(file, path, &header, blob_len, stamp);
     let mut streams = header.streams();
     if let Some(index) = index.get() {
-        for stream in &mut streams {
-            if stream.average_bit_rate == 0 {
-                stream.average_bit_rate = index.average_bit_rate(stream.number);
-            }
-        }
+        index.complete(&mut streams);
     }
     Ok(FileFacts {
         name,
@@ -168,14 +163,37 @@ fn read_facts(
         streams,
         index,
         simple_index,
+        index_object,
     })
 }
 
-fn read_tail(file: &File, from: u64, identity: Identity) -> Option<Vec<u8>> {
-    let len = identity.size.checked_sub(from).filter(|len| *len >= 24)?;
-    let mut tail = vec![0u8; len.min(TAIL_BYTES_MAX) as usize];
-    file.read_exact_at(&mut tail, from).ok()?;
-    Some(tail)
+/// The index objects behind the data; damaged ones and what follows them are passed over.
+fn read_indexes(file: &File, from: u64, end: u64) -> (Vec<SimpleIndex>, Option<IndexObject>) {
+    let mut simple = Vec::new();
+    let mut index = None;
+    let mut at = from;
+    for _ in 0..TAIL_OBJECTS_MAX {
+        let mut head = [0u8; OBJECT_HEAD];
+        if file.read_exact_at(&mut head, at).is_err() {
+            break;
+        }
+        let Ok(head) = ObjectHead::parse(&head, at) else {
+            break;
+        };
+        if head.is_wanted() && head.size <= end.saturating_sub(at) {
+            let mut object = vec![0u8; head.size as usize];
+            if file.read_exact_at(&mut object, at).is_err() {
+                break;
+            }
+            if let Ok(parsed) = SimpleIndex::parse(&object) {
+                simple.push(parsed);
+            } else if let Ok(parsed) = IndexObject::parse(&object) {
+                index = Some(parsed);
+            }
+        }
+        at = at.saturating_add(head.size);
+    }
+    (simple, index)
 }
 
 /// A file as one core reads it.

@@ -1,7 +1,8 @@
 //! Our own index of key frames for each file: built once, kept beside the content or in a cache
 //! directory, built in the background when the file is large.
 
-use protocols::asf::{Header, Indexer, KeyIndex, Stamp, header_hash};
+use protocols::asf::index::{Stamp, header_hash};
+use protocols::asf::{Header, Indexer, KeyIndex};
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::io;

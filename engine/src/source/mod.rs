@@ -7,7 +7,7 @@ mod looped;
 mod path;
 
 pub use cache::{Cache, Piece, RawChunk, Variant};
-pub use file::{AsfFile, FileFacts, OpenError, open_facts};
+pub use file::{AsfFile, CHUNK_BYTES, FileFacts, OpenError, average_bit_rate, open_facts};
 pub use indexing::Indexing;
 pub use looped::LoopSource;
 pub use path::{Root, segments};

@@ -29,17 +29,34 @@ pub struct Announcement<'a> {
 
 /// An announcement file (PL-01, PL-02).
 pub fn announcement(what: &Announcement<'_>) -> String {
+    announcement_of(std::slice::from_ref(what))
+}
+
+/// An announcement file of several contents, played one after another.
+pub fn announcement_of(entries: &[Announcement<'_>]) -> String {
     let mut out = String::from("<ASX VERSION=\"3.0\">\r\n");
-    let texts = [
+    let foreign = |t: &(&str, Option<&str>)| t.1.is_some_and(|t| !t.is_ascii());
+    if entries.iter().any(|what| texts(what).iter().any(foreign)) {
+        out.push_str("<PARAM NAME=\"Encoding\" VALUE=\"utf-8\"/>\r\n");
+    }
+    for what in entries {
+        write_entry(what, &mut out);
+    }
+    out.push_str("</ASX>\r\n");
+    out
+}
+
+fn texts<'a>(what: &Announcement<'a>) -> [(&'static str, Option<&'a str>); 3] {
+    [
         ("TITLE", what.title),
         ("AUTHOR", what.author),
         ("COPYRIGHT", what.copyright),
-    ];
-    if texts.iter().any(|(_, t)| t.is_some_and(|t| !t.is_ascii())) {
-        out.push_str("<PARAM NAME=\"Encoding\" VALUE=\"utf-8\"/>\r\n");
-    }
+    ]
+}
+
+fn write_entry(what: &Announcement<'_>, out: &mut String) {
     out.push_str("<ENTRY>\r\n");
-    for (name, text) in texts {
+    for (name, text) in texts(what) {
         if let Some(text) = text {
             let _ = write!(out, "<{name}>{}</{name}>\r\n", escaped(text));
         }
@@ -50,8 +67,7 @@ pub fn announcement(what: &Announcement<'_>) -> String {
     for url in what.urls {
         let _ = write!(out, "<REF HREF=\"{}\"/>\r\n", escaped_url(url));
     }
-    out.push_str("</ENTRY>\r\n</ASX>\r\n");
-    out
+    out.push_str("</ENTRY>\r\n");
 }
 
 /// What a metafile lists, in order.
