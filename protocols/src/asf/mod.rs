@@ -14,6 +14,7 @@ pub mod digest;
 pub mod error;
 pub mod file_index;
 pub mod filter;
+pub mod fuzz;
 pub mod guid;
 pub mod header;
 pub mod index;
