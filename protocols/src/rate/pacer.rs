@@ -124,6 +124,15 @@ impl Pacer {
         }
     }
 
+    /// Start the clock again at `now` with the packet that is next, keeping the speed: the peer
+    /// stood still for so long that catching up would be a burst.
+    pub fn rebase(&mut self, now: Time, send_time: u32) {
+        self.origin = now.micros();
+        self.anchor = send_time;
+        self.last = send_time;
+        self.bytes = 0;
+    }
+
     fn breaks(&self, send_time: u32) -> bool {
         send_time.wrapping_sub(self.last) > STEP_MAX && self.speed_milli != 0
     }
