@@ -2,6 +2,7 @@
 
 use super::Finding;
 use crate::ops::config::{Config, PointKind};
+use crate::ops::sys;
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
@@ -86,23 +87,7 @@ fn writable(directory: &Path) -> io::Result<()> {
     if !existing.is_dir() {
         return Err(io::ErrorKind::NotADirectory.into());
     }
-    let path = {
-        use std::os::unix::ffi::OsStrExt;
-        std::ffi::CString::new(existing.as_os_str().as_bytes())?
-    };
-    // SAFETY: `path` ends with NUL. Effective rights are asked, which is what writing will use.
-    let done = unsafe {
-        libc::faccessat(
-            libc::AT_FDCWD,
-            path.as_ptr(),
-            libc::W_OK | libc::X_OK,
-            libc::AT_EACCESS,
-        )
-    };
-    match done {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
+    sys::may_write(existing)
 }
 
 fn reason(error: &io::Error) -> String {

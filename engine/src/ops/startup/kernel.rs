@@ -2,6 +2,7 @@
 
 use super::Finding;
 use crate::ops::config::{Config, Size};
+use crate::ops::sys::{self, Limit};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -15,28 +16,13 @@ const DESCRIPTORS_MIN: u64 = 1024;
 
 /// Whether a ring can be made at all.
 pub(super) fn io_uring() -> Option<Finding> {
-    match probe_io_uring() {
+    match sys::probe_io_uring() {
         Ok(()) => None,
         Err(e) => {
             let disabled = read_number(Path::new("/proc/sys/kernel/io_uring_disabled"));
             Some(explain_io_uring(&e, disabled, &kernel_release()))
         }
     }
-}
-
-fn probe_io_uring() -> io::Result<()> {
-    // struct io_uring_params is 120 bytes of integers; all zero asks for defaults.
-    let mut params = [0u64; 15];
-    // SAFETY: `params` has the size and alignment of the structure that the kernel fills.
-    let fd = unsafe { libc::syscall(libc::SYS_io_uring_setup, 8, params.as_mut_ptr()) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    if let Ok(fd) = libc::c_int::try_from(fd) {
-        // SAFETY: the descriptor was made above and is nobody else's.
-        unsafe { libc::close(fd) };
-    }
-    Ok(())
 }
 
 pub(super) fn explain_io_uring(error: &io::Error, disabled: Option<u64>, release: &str) -> Finding {
@@ -73,12 +59,8 @@ pub(super) fn explain_io_uring(error: &io::Error, disabled: Option<u64>, release
 
 /// Whether enough memory may be locked; raises the soft limit if asked to.
 pub(super) fn memory_lock(raise: bool) -> Option<Finding> {
-    let (soft, hard) = limit(libc::RLIMIT_MEMLOCK)?;
-    let soft = if raise && soft < hard && set_limit(libc::RLIMIT_MEMLOCK, hard).is_ok() {
-        hard
-    } else {
-        soft
-    };
+    let limit = Limit::MemoryLock;
+    let (soft, hard) = if raise { limit.raise()? } else { limit.get()? };
     judge_memory_lock(soft, hard, raise)
 }
 
@@ -99,11 +81,16 @@ pub(super) fn judge_memory_lock(soft: u64, hard: u64, raise: bool) -> Option<Fin
 
 /// How many descriptors there may be, and whether they suffice.
 pub(super) fn descriptors(config: &Config, raise: bool) -> (u64, Option<Finding>) {
-    let Some((soft, hard)) = limit(libc::RLIMIT_NOFILE) else {
+    let limit = Limit::Descriptors;
+    // A start would raise the soft limit.
+    let usable = if raise {
+        limit.raise().map(|l| l.0)
+    } else {
+        limit.get().map(|l| l.1)
+    };
+    let Some(usable) = usable else {
         return (0, None);
     };
-    let raised = raise && soft < hard && set_limit(libc::RLIMIT_NOFILE, hard).is_ok();
-    let usable = if raised || !raise { hard } else { soft };
     (
         usable,
         judge_descriptors(usable, config.limits.player_connections),
@@ -193,17 +180,10 @@ pub(super) fn memory(config: &Config) -> Option<Finding> {
 }
 
 fn allowed_cpus() -> Vec<usize> {
-    // SAFETY: cpu_set_t is a bit field, for which all zero is a value.
-    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    let size = std::mem::size_of::<libc::cpu_set_t>();
-    // SAFETY: `set` is of the size that is told and outlives the call.
-    if unsafe { libc::sched_getaffinity(0, size, &mut set) } != 0 {
-        return std::thread::available_parallelism().map_or(vec![0], |n| (0..n.get()).collect());
-    }
-    // SAFETY: every number is below the size of the set in bits.
-    (0..size * 8)
-        .filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &set) })
-        .collect()
+    sys::allowed_cpus().unwrap_or_else(|| {
+        let count = std::thread::available_parallelism();
+        (0..count.map_or(1, usize::from)).collect()
+    })
 }
 
 fn list(numbers: &[usize]) -> String {
@@ -218,27 +198,4 @@ fn kernel_release() -> String {
 
 fn read_number(path: &Path) -> Option<u64> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
-}
-
-/// Soft and hard.
-fn limit(resource: libc::__rlimit_resource_t) -> Option<(u64, u64)> {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: `limit` is a valid rlimit that outlives the call.
-    let done = unsafe { libc::getrlimit(resource, &mut limit) };
-    (done == 0).then_some((limit.rlim_cur, limit.rlim_max))
-}
-
-fn set_limit(resource: libc::__rlimit_resource_t, value: u64) -> io::Result<()> {
-    let limit = libc::rlimit {
-        rlim_cur: value,
-        rlim_max: value,
-    };
-    // SAFETY: `limit` is a valid rlimit that outlives the call.
-    match unsafe { libc::setrlimit(resource, &limit) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
 }
