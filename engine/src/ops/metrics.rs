@@ -260,7 +260,7 @@ impl CoreCounters {
 
     /// To be called once by the core's thread: its CPU time is reported from then on.
     pub fn bind_thread(&self) {
-        self.thread.store(process::thread_id(), Relaxed);
+        self.thread.store(crate::ops::sys::thread_id(), Relaxed);
     }
 
     /// To be called by every tick: feeds the watchdog.

@@ -6,3 +6,5 @@ pub mod admin;
 pub mod config;
 pub mod log;
 pub mod metrics;
+pub mod startup;
+mod sys;

@@ -81,7 +81,7 @@ impl Sink {
             sample: Sample::default(),
             told: (0, 0),
             line: String::new(),
-            free_space,
+            free_space: crate::ops::sys::free_space,
         })
     }
 
@@ -440,15 +440,4 @@ fn client_log_json(entry: &Entry) -> ClientLogJson<'_> {
 fn rfc3339(unix_ms: u64) -> String {
     let (date, time) = format::utc(unix_ms / 1000);
     format!("{date}T{time}.{:03}Z", unix_ms % 1000)
-}
-
-/// Bytes that an ordinary user may still write.
-fn free_space(path: &Path) -> Option<u64> {
-    use std::os::unix::ffi::OsStrExt;
-    let path = std::ffi::CString::new(path.as_os_str().as_bytes()).ok()?;
-    // SAFETY: statvfs is a plain structure of integers, for which all zero is a value.
-    let mut facts: libc::statvfs = unsafe { std::mem::zeroed() };
-    // SAFETY: `path` ends with NUL and `facts` outlives the call.
-    let done = unsafe { libc::statvfs(path.as_ptr(), &mut facts) };
-    (done == 0).then(|| facts.f_bavail.saturating_mul(facts.f_frsize))
 }

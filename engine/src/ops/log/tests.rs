@@ -2,7 +2,7 @@ use super::*;
 use crate::ops::config::{Log, Rotate, Size};
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// A directory that goes away with the test.
 struct Directory(PathBuf);
@@ -371,7 +371,7 @@ fn a_stalled_disk_drops_the_oldest_and_never_waits() {
     let directory = Directory::new("stall");
     // Opening a FIFO without a reader blocks: the writer's thread is stuck there.
     let path = directory.0.join("ringcast.json.log");
-    make_fifo(&path);
+    crate::ops::sys::make_fifo(&path).expect("a FIFO");
     let config = Log {
         w3c: false,
         ..directory.config()
@@ -430,11 +430,4 @@ fn the_thread_writes_what_comes_from_every_core() {
     drop(writer);
     assert_eq!(metrics.log.lines.get(), 2000);
     assert_complete(&directory, 1000);
-}
-
-fn make_fifo(path: &Path) {
-    use std::os::unix::ffi::OsStrExt;
-    let path = std::ffi::CString::new(path.as_os_str().as_bytes()).expect("no NUL");
-    // SAFETY: `path` ends with NUL.
-    assert_eq!(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }, 0);
 }

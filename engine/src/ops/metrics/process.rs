@@ -1,19 +1,13 @@
 //! What the kernel says about this process. Missing figures are left out, never made up.
 
+use crate::ops::sys::{self, Limit};
 use std::fs;
-
-/// Kernel id of the calling thread.
-pub(super) fn thread_id() -> u32 {
-    // SAFETY: gettid takes no arguments and cannot fail.
-    let id = unsafe { libc::syscall(libc::SYS_gettid) };
-    u32::try_from(id).unwrap_or(0)
-}
 
 /// Resident memory, bytes.
 pub(super) fn resident_bytes() -> Option<u64> {
     let statm = fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
-    Some(pages * sysconf(libc::_SC_PAGESIZE)?)
+    Some(pages * sys::page_bytes()?)
 }
 
 /// CPU time of the whole process, seconds.
@@ -36,13 +30,8 @@ pub(super) fn thread_cpu_seconds(thread: u32) -> Option<f64> {
 /// Open file descriptors, and how many there may be.
 pub(super) fn descriptors() -> Option<(u64, u64)> {
     let open = fs::read_dir("/proc/self/fd").ok()?.count() as u64;
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: `limit` is a valid rlimit that outlives the call.
-    let done = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
-    (done == 0).then_some((open.saturating_sub(1), limit.rlim_cur))
+    let (limit, _) = Limit::Descriptors.get()?;
+    Some((open.saturating_sub(1), limit))
 }
 
 fn cpu_of_stat(path: &str) -> Option<f64> {
@@ -52,14 +41,7 @@ fn cpu_of_stat(path: &str) -> Option<f64> {
     let mut fields = after.split(' ').skip(11);
     let user: u64 = fields.next()?.parse().ok()?;
     let system: u64 = fields.next()?.parse().ok()?;
-    Some((user + system) as f64 / sysconf(libc::_SC_CLK_TCK)? as f64)
-}
-
-fn sysconf(name: libc::c_int) -> Option<u64> {
-    // SAFETY: sysconf reads a constant of the system.
-    u64::try_from(unsafe { libc::sysconf(name) })
-        .ok()
-        .filter(|&n| n > 0)
+    Some((user + system) as f64 / sys::clock_ticks()? as f64)
 }
 
 #[cfg(test)]
@@ -68,9 +50,10 @@ mod tests {
     fn the_process_has_memory_time_and_descriptors() {
         let resident = super::resident_bytes().expect("statm");
         assert!(resident > 100_000, "{resident} bytes resident");
-        let before = super::thread_cpu_seconds(super::thread_id()).expect("own thread");
+        let before = super::thread_cpu_seconds(crate::ops::sys::thread_id()).expect("own thread");
         let mut x = 1u64;
-        while super::thread_cpu_seconds(super::thread_id()).expect("own thread") <= before {
+        while super::thread_cpu_seconds(crate::ops::sys::thread_id()).expect("own thread") <= before
+        {
             x = x.wrapping_mul(3);
         }
         assert!(super::cpu_seconds().expect("stat") >= 0.0, "{x}");
