@@ -357,7 +357,7 @@ fn start_admin(
     let failed = |error| StartError::Listen { address, error };
     let listener = std::net::TcpListener::bind(address).map_err(failed)?;
     let control: Arc<dyn Control> = Arc::clone(controller) as Arc<dyn Control>;
-    Admin::start(listener, control, Arc::clone(metrics), config.base())
+    Admin::start(listener, Arc::clone(metrics), control, config.base())
         .map(Some)
         .map_err(failed)
 }

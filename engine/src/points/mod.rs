@@ -19,7 +19,7 @@ use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 /// A publishing point, the same object on every core.
@@ -36,6 +36,8 @@ pub struct Point {
     pub root: Root,
     /// The one file that it names, if it names a file.
     pub file: Option<String>,
+    /// Why its source does not play.
+    failure: Mutex<Option<String>>,
 }
 
 impl Point {
@@ -68,6 +70,7 @@ impl Point {
             limiter: PointLimiter::new(config.limits.clone()),
             root,
             file,
+            failure: Mutex::default(),
             config,
         })
     }
@@ -75,6 +78,17 @@ impl Point {
     /// True if all its clients share one timeline.
     pub fn is_broadcast(&self) -> bool {
         self.config.kind == PointKind::Broadcast
+    }
+
+    /// Why its source does not play, if it does not.
+    pub fn failure(&self) -> Option<String> {
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.clone()
+    }
+
+    /// Note why its source does not play, or that it does.
+    pub fn set_failure(&self, why: Option<String>) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
     /// ms of live history.

@@ -9,11 +9,13 @@ mod doorbell;
 mod file;
 pub mod net;
 mod send;
+mod system;
 
 pub use alarm::Alarm;
 pub use doorbell::{Doorbell, DoorbellHandle};
 pub use file::{Block, ReadFile};
 pub use send::{Sent, duplicate, queued_bytes, send, set_send_buffer, shut_down, thread_cpu_time};
+pub use system::{allowed_cpus, host_name};
 
 use protocols::machine::Time;
 use std::future::Future;

@@ -11,7 +11,7 @@ use protocols::asf::{Filter, Packet};
 use protocols::content::{Selection, StreamInfo, StreamSwitch};
 use protocols::machine::{ConnId, Time};
 use protocols::media::{FlowEnd, FlowId, Pace};
-use protocols::rate::Pacer;
+use protocols::rate::pacer::Pacer;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
@@ -560,11 +560,13 @@ impl FromFile {
                 let piece = &mut *piece.borrow_mut();
                 resume_after_pause(piece, cursor, outlet, t.now);
                 let turn = outlet.turn(piece, cursor, t.now, t.scratch, t.core);
-                if cursor.seq > piece.end() / 2 && !self.is_last(self.chunk) {
+                let past_half = cursor.seq > piece.end() / 2;
+                let used_up = turn == Turn::Starved && cursor.seq == piece.end();
+                if past_half && !self.is_last(self.chunk) {
                     // Read ahead; the answer is asked for again when it is needed.
                     self.cache.framed(&self.file, self.chunk + 1, variant);
                 }
-                if turn == Turn::Starved && cursor.seq == piece.end() {
+                if used_up {
                     let end = self.file.chunk_start(self.chunk + 1);
                     let next = if self.file.facts.growing {
                         outlet.next_number

@@ -12,7 +12,7 @@ use protocols::media::{
     FlowCommand, FlowEnd, FlowEvent, FlowId, FlowStart, FlowTotals, Framer, Pace, PacketMeta,
     SLOT_HEAD,
 };
-use protocols::rate::Pacer;
+use protocols::rate::pacer::Pacer;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -293,7 +293,7 @@ impl Shard {
     }
 
     /// The flow on a connection goes with it.
-    pub(super) fn drop_flow_of(&self, conn: ConnId, now: Time) {
+    pub fn drop_flow_of(&self, conn: ConnId, now: Time) {
         let flow = self.conns.borrow().get(conn).and_then(|c| c.flow);
         if let Some(index) = flow {
             self.end_flow(index, now);

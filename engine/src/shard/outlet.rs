@@ -7,7 +7,7 @@ use crate::rt::{self, Sent};
 use protocols::asf::Filter;
 use protocols::machine::Time;
 use protocols::media::{FlowTotals, Framer, PacketMeta, SLOT_HEAD};
-use protocols::rate::Pacer;
+use protocols::rate::pacer::Pacer;
 use std::os::fd::RawFd;
 
 /// Bytes that one flow sends in one turn. A flow that is behind goes on in its next turn, so that

@@ -189,9 +189,16 @@ impl Shard {
             let opened = open_source(&shard, &point).await;
             let waiting = shard.opening.borrow_mut().remove(&point.id).unwrap_or_default();
             let now = rt::now();
-            let Ok(file) = opened else { return };
+            let file = match opened {
+                Ok(file) => file,
+                Err(refusal) => {
+                    point.set_failure(Some(format!("its file cannot be played: {refusal:?}")));
+                    return;
+                }
+            };
             match LiveHome::new(Arc::clone(&point), file, Rc::clone(&shard.cache), now) {
                 Ok(mut home) => {
+                    point.set_failure(None);
                     for core in waiting {
                         home.subscribe(core, now);
                     }
@@ -200,6 +207,7 @@ impl Shard {
                 }
                 Err(error) => {
                     tracing::error!(point = point.config.name, %error, "cannot be broadcast");
+                    point.set_failure(Some(error.to_string()));
                 }
             }
         });
@@ -211,6 +219,8 @@ impl Shard {
         for (id, home) in self.homes.borrow_mut().iter_mut() {
             if !home.advance(now, |parcel| parcels.push((*id, parcel))) {
                 tracing::error!(point = home.point.config.name, "its source failed");
+                home.point
+                    .set_failure(Some("its file can no longer be read".to_owned()));
                 failed.push(*id);
             }
         }
