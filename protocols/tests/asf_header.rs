@@ -374,6 +374,20 @@ fn chooses_one_of_a_stated_group_that_fits() {
     assert_eq!(on(Some(1)), Selection::of([4]), "something is always sent");
 }
 
+// ASF-17
+#[test]
+fn streams_of_several_groups_break_none() {
+    let pairs = [
+        mutex(MUTEX_BIT_RATE, &[1, 3]),
+        mutex(MUTEX_BIT_RATE, &[3, 2]),
+    ];
+    let h = four_streams(&[extension(&pairs)]);
+    // Raising 1 to 3 would put 3 beside 2.
+    assert_eq!(h.auto_select(None, false), Selection::of([1, 2, 4]));
+    let groups = h.exclusions(false);
+    assert!(groups[0].holds(1 << 1 | 1 << 2) && !groups[0].holds(1 << 1 | 1 << 3));
+}
+
 // ASF-15
 #[test]
 fn assumes_a_group_where_the_file_states_none() {
