@@ -1,0 +1,1 @@
+//! Sessions whose connections land on different cores.

@@ -1,0 +1,1 @@
+//! Alternative bit rates: a player gets the streams it selected, whole, and no others.
