@@ -139,10 +139,11 @@ impl Drop for Server {
 
 fn config_text(http_port: u16, admin_port: u16, dir: &TempDir) -> String {
     let mut text = format!(
-        "[server]\ncores = 2\n\
+        "[server]\ncores = 2\ndrain_timeout = \"1s\"\ncache_dir = {:?}\n\
          [listen]\nhttp = [\"127.0.0.1:{http_port}\"]\nmms = []\nrtsp = []\nadmin = \"127.0.0.1:{admin_port}\"\n\
          [log]\ndirectory = {:?}\n\
          [[point]]\nname = \"vod\"\nkind = \"on-demand\"\nsource = {:?}\n",
+        dir.file("cache"),
         dir.file("logs"),
         content("")
     );
