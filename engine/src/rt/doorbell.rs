@@ -59,6 +59,10 @@ impl Doorbell {
     /// # Errors
     /// When the read fails, which only happens while the executor is torn down.
     pub async fn wait(&self) -> io::Result<()> {
-        self.file.read_at(0, 8).await.map(|_| ()).map_err(Into::into)
+        self.file
+            .read_at(0, 8)
+            .await
+            .map(|_| ())
+            .map_err(Into::into)
     }
 }

@@ -158,7 +158,11 @@ impl Stream {
     ///
     /// # Errors
     /// When the connection failed.
-    pub async fn read(&mut self, scratch: &std::cell::RefCell<Vec<u8>>, mut sink: impl FnMut(&[u8])) -> io::Result<usize> {
+    pub async fn read(
+        &mut self,
+        scratch: &std::cell::RefCell<Vec<u8>>,
+        mut sink: impl FnMut(&[u8]),
+    ) -> io::Result<usize> {
         poll_fn(|cx| {
             let mut buffer = scratch.borrow_mut();
             let polled = Pin::new(&mut self.stream).poll_read(cx, &mut buffer);
