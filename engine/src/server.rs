@@ -9,14 +9,14 @@ use crate::ops::config::{Config, Size};
 use crate::ops::log::{LogIdentity, LogWriter};
 use crate::ops::metrics::{Facts, Metrics};
 use crate::policy::Limiter;
-use crate::rt::{self, CoreThread, DoorbellHandle};
 use crate::rt::net::{Bound, ListenOptions};
+use crate::rt::{self, CoreThread, DoorbellHandle};
 use crate::shard::{Message, Shard, ShardParts};
 use crate::source::Indexing;
 use control::Controller;
 use protocols::content::Protocol;
-use protocols::http;
 use protocols::machine::CoreId;
+use protocols::wmsp;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::RawFd;
@@ -172,7 +172,7 @@ impl Server {
                 cache_bytes,
                 send_buffer: config.listen.sndbuf.map(buffer_bytes),
             };
-            let http = http_config(&config, id, cpus.len());
+            let http = http_config(&config, id, cpus.len()).map_err(StartError::Core)?;
             let listeners = bound.pop().unwrap_or_default();
             let (ready, bell) = (ready.clone(), bells[number].clone());
             let thread = CoreThread::start(&format!("core-{number}"), *cpu, move || {
@@ -271,13 +271,13 @@ impl Server {
 
 async fn run_core(
     parts: ShardParts,
-    http: http::Config,
+    http: wmsp::server::Config,
     listeners: Vec<Bound>,
     bell: DoorbellHandle,
     ready: mpsc::Sender<Vec<RawFd>>,
 ) {
     let shard = Shard::new(parts);
-    let machine = Box::new(http::Front::new(http));
+    let machine = Box::new(wmsp::server::Server::new(http));
     let front = shard.add_front(Front::new(machine, Protocol::Http));
     let fds = listeners
         .into_iter()
@@ -362,9 +362,15 @@ fn start_admin(
         .map_err(failed)
 }
 
-fn http_config(config: &Config, core: CoreId, cores: usize) -> http::Config {
-    let _ = (config, core, cores);
-    unimplemented!()
+/// What the HTTP machine of a core is told.
+fn http_config(config: &Config, core: CoreId, cores: usize) -> io::Result<wmsp::server::Config> {
+    let mut http = wmsp::server::Config::new(core, cores as u8, rt::random_seed()?);
+    http.server = config.server.version.cougar();
+    http.idle_timeout = config.limits.idle_timeout.get();
+    http.request_timeout = config.limits.header_timeout.get();
+    http.limits.head_bytes_max = config.limits.max_head.as_usize();
+    http.limits.body_bytes_max = config.limits.max_body.as_usize();
+    Ok(http)
 }
 
 /// The CPUs to pin cores to.

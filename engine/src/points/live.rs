@@ -122,6 +122,8 @@ pub struct LiveFeed {
     pub viewers: Cell<u32>,
     /// Since when nobody uses it.
     idle_since: Cell<Option<Time>>,
+    /// When the newest packet came.
+    arrived: Cell<Time>,
 }
 
 /// A live stream framed for one selection.
@@ -135,7 +137,13 @@ pub struct LiveRing {
 
 impl LiveFeed {
     /// A feed that begins with what the home core still has.
-    pub fn new(point: u32, head: Arc<LiveHead>, buffer: u32, past: &[Arc<Batch>]) -> LiveFeed {
+    pub fn new(
+        point: u32,
+        head: Arc<LiveHead>,
+        buffer: u32,
+        past: &[Arc<Batch>],
+        now: Time,
+    ) -> LiveFeed {
         let feed = LiveFeed {
             point,
             head,
@@ -145,15 +153,17 @@ impl LiveFeed {
             ended: Cell::new(false),
             viewers: Cell::new(0),
             idle_since: Cell::new(None),
+            arrived: Cell::new(now),
         };
         for batch in past {
-            feed.push(batch);
+            feed.push(batch, now);
         }
         feed
     }
 
     /// Take a new batch.
-    pub fn push(&self, batch: &Arc<Batch>) {
+    pub fn push(&self, batch: &Arc<Batch>, now: Time) {
+        self.arrived.set(now);
         let oldest = batch.last_send_time().wrapping_sub(self.buffer);
         let mut packets = self.packets.borrow_mut();
         for index in 0..batch.packets.len() {
@@ -229,6 +239,12 @@ impl LiveFeed {
         let packets = self.packets.borrow();
         let (batch, index) = packets.back()?;
         Some(batch.packets.get(*index as usize)?.send_time)
+    }
+
+    /// When the newest packet came, and its send time: what the clocks of sessions at the head go
+    /// by.
+    pub fn clock(&self) -> Option<(Time, u32)> {
+        Some((self.arrived.get(), self.head_send_time()?))
     }
 
     /// Where a viewer joins (asf.md 8.6): the newest packet at which a key object of the selection

@@ -15,11 +15,12 @@ pub use alarm::Alarm;
 pub use doorbell::{Doorbell, DoorbellHandle};
 pub use file::{Block, ReadFile};
 pub use send::{Sent, duplicate, queued_bytes, send, set_send_buffer, shut_down, thread_cpu_time};
-pub use system::{allowed_cpus, host_name};
+pub use system::{allowed_cpus, host_name, random_seed};
 
 use protocols::machine::Time;
 use std::future::Future;
 use std::io;
+use std::task::Poll;
 use std::time::Duration;
 
 /// Submission queue entries of each executor's rings. The kernel sizes its cancel hash from it:
@@ -63,9 +64,22 @@ impl CoreThread {
     }
 }
 
-/// Run a future on this core, on its own.
+/// Run a future on this core, on its own, after the caller has let go of what it holds: glommio by
+/// itself would run it at once, up to its first wait, inside the caller.
 pub fn spawn(future: impl Future<Output = ()> + 'static) {
-    glommio::spawn_local(future).detach();
+    glommio::spawn_local(async move {
+        let mut yielded = false;
+        std::future::poll_fn(|cx| {
+            if std::mem::replace(&mut yielded, true) {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+        future.await;
+    })
+    .detach();
 }
 
 /// Sleep on this core. Not for media: that is the tick's business.

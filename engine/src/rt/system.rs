@@ -24,3 +24,18 @@ pub fn host_name() -> String {
         _ => "localhost".to_owned(),
     }
 }
+
+/// Bytes from the system's random number generator.
+///
+/// # Errors
+/// When the system has none, which only happens early at boot.
+pub fn random_seed() -> std::io::Result<[u8; 32]> {
+    let mut seed = [0u8; 32];
+    // SAFETY: the buffer is writable for the length given; 32 bytes come whole or not at all.
+    let got = unsafe { libc::getrandom(seed.as_mut_ptr().cast(), seed.len(), 0) };
+    if got == seed.len() as isize {
+        Ok(seed)
+    } else {
+        Err(std::io::Error::last_os_error())
+    }
+}

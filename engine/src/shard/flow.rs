@@ -68,6 +68,8 @@ enum Supply {
 
 struct Live {
     feed: Rc<LiveFeed>,
+    /// It has been at the head of the stream: its clock is the stream's.
+    at_head: bool,
     reading: Reading<Rc<LiveRing>>,
 }
 
@@ -136,6 +138,7 @@ impl Flow {
         let supply = match content.supply() {
             crate::points::ContentSupply::Live(feed) => Supply::Live(Live {
                 feed: Rc::clone(feed),
+                at_head: false,
                 reading: Reading::Filtering(filter),
             }),
             crate::points::ContentSupply::File(file) => Supply::File(FromFile {
@@ -357,7 +360,7 @@ impl Live {
                 match turn {
                     Turn::Settled => self.enter_ring(outlet, selection),
                     Turn::Starved => self.starved_in_filter(outlet, selection, t),
-                    other => self.rest_or_end(other),
+                    other => self.rest_or_end(outlet, other),
                 }
             }
             Reading::Framed { store, cursor } => {
@@ -365,21 +368,35 @@ impl Live {
                 let ring = &mut *ring.ring.borrow_mut();
                 match skip_ahead(ring, cursor, outlet, self.feed.buffer(), t) {
                     Skip::None => {}
-                    Skip::Skipped => return Step::Again,
+                    Skip::Skipped => {
+                        self.at_head = false;
+                        return Step::Again;
+                    }
                     Skip::Lost => return Step::Dead,
                 }
                 let turn = outlet.turn(ring, cursor, t.now, t.scratch, t.core);
-                self.rest_or_end(turn)
+                self.rest_or_end(outlet, turn)
             }
         }
     }
 
-    fn rest_or_end(&self, turn: Turn) -> Step {
+    fn rest_or_end(&mut self, outlet: &mut Outlet, turn: Turn) -> Step {
+        if turn == Turn::Starved && !self.at_head {
+            self.reach_head(outlet);
+        }
         match turn {
             Turn::Dead => Step::Dead,
             Turn::Over => Step::Ended(FlowEnd::Finished),
             Turn::Starved if self.feed.ended() => Step::Ended(FlowEnd::Finished),
             _ => Step::Rest,
+        }
+    }
+
+    /// From here on the session is sent what comes as it comes.
+    fn reach_head(&mut self, outlet: &mut Outlet) {
+        if let Some((arrived, send_time)) = self.feed.clock() {
+            self.at_head = true;
+            outlet.pacer = Pacer::new(arrived, send_time, REAL_TIME);
         }
     }
 
@@ -409,7 +426,7 @@ impl Live {
         let (first, end) = self.feed.range();
         let wanted = outlet.next_number;
         if (wanted.wrapping_sub(end) as i32) >= 0 {
-            return self.rest_or_end(Turn::Starved);
+            return self.rest_or_end(outlet, Turn::Starved);
         }
         if (wanted.wrapping_sub(first) as i32) < 0 {
             t.core.ring_overruns.inc();
@@ -418,7 +435,8 @@ impl Live {
                 return Step::Rest;
             };
             outlet.next_number = number;
-            outlet.pacer = Pacer::new(t.now, send_time, REAL_TIME);
+            outlet.pacer = Pacer::new(t.now, send_time, CATCHING_UP);
+            self.at_head = false;
             self.reading = Reading::Filtering(Box::new(Filter::start(
                 selection,
                 &self.feed.head.streams,
@@ -433,6 +451,13 @@ impl Live {
 const REAL_TIME: Pace = Pace::Media {
     accel: None,
     speed_milli: 1000,
+};
+
+/// How a live session that begins at a key frame of the past comes to the head. It would else
+/// stay up to a key-frame distance behind for ever; more speed would make a storm of joins a flood.
+pub const CATCHING_UP: Pace = Pace::Media {
+    accel: None,
+    speed_milli: 2000,
 };
 
 enum Skip {
@@ -482,7 +507,7 @@ fn skip_ahead<P: PacketStore + Newest>(
     *cursor = Cursor::at(to);
     if let Some(slot) = ring.slot(to) {
         outlet.next_number = slot.meta.number;
-        outlet.pacer = Pacer::new(t.now, slot.meta.send_time, REAL_TIME);
+        outlet.pacer = Pacer::new(t.now, slot.meta.send_time, CATCHING_UP);
     }
     Skip::Skipped
 }

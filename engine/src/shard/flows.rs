@@ -1,6 +1,6 @@
 //! The flows of a core: starting, commanding and pumping them, and when each has its turn.
 
-use super::flow::{Flow, Pumped, Turning};
+use super::flow::{CATCHING_UP, Flow, Pumped, Turning};
 use super::outlet::Outlet;
 use super::wheel::{Seat, TICK, Wheel};
 use super::Shard;
@@ -201,6 +201,9 @@ impl Shard {
                 accel: None,
                 speed_milli: u32::try_from(start.rate_milli).unwrap_or(1000),
             };
+        }
+        if content.facts.broadcast && matches!(pace, Pace::Media { accel: None, .. }) {
+            pace = CATCHING_UP;
         }
         let send_time = self.send_time_of(&content, start.packet);
         let Some(mut outlet) = self.outlet(

@@ -105,7 +105,7 @@ impl Shard {
         match message {
             Message::Batch(point, batch) => {
                 if let Some(feed) = self.feeds.borrow().get(&point) {
-                    feed.push(&batch);
+                    feed.push(&batch, rt::now());
                 }
             }
             Message::Past(point, head, past) => {
@@ -116,7 +116,7 @@ impl Shard {
                     .find(|p| p.id == point)
                     .map(|p| p.buffer_ms());
                 if let Some(buffer) = buffer {
-                    let feed = LiveFeed::new(point, head, buffer, &past);
+                    let feed = LiveFeed::new(point, head, buffer, &past, rt::now());
                     let old = self.feeds.borrow_mut().insert(point, Rc::new(feed));
                     if let Some(old) = old {
                         old.end();
