@@ -167,6 +167,7 @@ impl Server {
             conn,
             content: content.id,
             packet: cue.packet,
+            send_time: cue.send_time,
             selection: ex.selection,
             pace: Pace::Media {
                 accel: cue.accel,

@@ -318,6 +318,7 @@ impl Server {
             conn,
             content,
             packet: cue.packet,
+            send_time: cue.send_time,
             selection: play.selection,
             pace: Pace::Media {
                 accel: cue.accel,
