@@ -125,7 +125,7 @@ pub fn blob_in(bytes: &[u8], max: u64) -> Result<&[u8], Error> {
 }
 
 fn redirect_file_properties() -> Vec<u8> {
-    let mut body = vec![0; super::header::FILE_PROPERTIES_BODY];
+    let mut body = vec![0; super::header_reader::FILE_PROPERTIES_BODY];
     let preroll = u64::from(REDIRECT_PREROLL_MS).to_le_bytes();
     put(&mut body, 0, 56..64, &preroll);
     put(&mut body, 0, 64..68, &1u32.to_le_bytes());
