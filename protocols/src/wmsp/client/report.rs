@@ -3,9 +3,11 @@
 use super::config::ClientConfig;
 use super::url::Url;
 use crate::asf;
+use crate::asf::objects::Format;
 use crate::content::StreamKind;
 use crate::machine::Time;
 use crate::wmlog::client::Playback;
+use crate::wmlog::text;
 
 /// Counters of one entry.
 #[derive(Clone, Debug, Default)]
@@ -58,18 +60,7 @@ pub(super) fn playback(
         let mut pairs = description.iter();
         pairs.find(|(n, _)| n == wanted).map(|(_, v)| v.clone())
     };
-    let codecs = |kind| {
-        let streams = header.map(asf::Header::streams).unwrap_or_default();
-        let has = streams.iter().any(|s| s.kind == kind);
-        let names = header.map(asf::Header::codecs).unwrap_or_default();
-        let mut list: Vec<String> = names
-            .iter()
-            .filter(|c| has && c.kind == kind)
-            .map(|c| c.name.clone())
-            .collect();
-        list.dedup();
-        list
-    };
+    let codecs = |kind| header.map_or(Vec::new(), |h| codecs(h, kind));
     Playback {
         unix_seconds: config.unix_seconds + now.millis() / 1000,
         requested_url: config.url.clone(),
@@ -95,4 +86,23 @@ pub(super) fn playback(
         description: description.to_vec(),
         ..Playback::default()
     }
+}
+
+/// The codecs of a kind by the names that the header lists, else by the codes of its streams.
+fn codecs(header: &asf::Header, kind: StreamKind) -> Vec<String> {
+    let streams = header.stream_details().iter().filter(|s| s.kind == kind);
+    let codes: Vec<String> = streams
+        .filter_map(|s| match s.format {
+            Format::Audio { tag, .. } => Some(format!("0x{tag:04X}")),
+            Format::Video { compression, .. } => Some(text(&compression).into_owned()),
+            Format::Other => None,
+        })
+        .collect();
+    let named = header.codecs().iter().filter(|c| c.kind == kind);
+    let mut list: Vec<String> = named.map(|c| c.name.clone()).collect();
+    if list.is_empty() {
+        list = codes;
+    }
+    list.dedup();
+    list
 }
