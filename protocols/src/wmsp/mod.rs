@@ -8,6 +8,7 @@ pub mod framer;
 pub mod packet;
 pub mod pragma;
 pub mod remote_event;
+pub mod server;
 pub mod startup;
 pub mod switch;
 pub mod version;
