@@ -19,6 +19,7 @@ pub use field::Field;
 pub use value::text;
 
 use crate::machine::ClientLog;
+use crate::wmsp::remote_event::RemoteEvent;
 
 /// Largest W3C line that is read, bytes.
 pub const W3C_BYTES_MAX: usize = 8 * 1024;
@@ -221,5 +222,11 @@ impl Entry {
 
 /// The rendering log inside a remote event.
 fn remote_event(body: &[u8]) -> Entry {
-    Entry::invalid(&text(body))
+    match RemoteEvent::parse(body) {
+        Ok(event) => match event.remote_log() {
+            Some(log) => xml::parse(log),
+            None => Entry::invalid(&text(body)),
+        },
+        Err(_) => Entry::invalid(&text(body)),
+    }
 }

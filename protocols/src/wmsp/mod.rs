@@ -2,6 +2,7 @@
 
 pub mod cache_control;
 pub mod cdl;
+pub mod client;
 pub mod features;
 pub mod framer;
 pub mod packet;
