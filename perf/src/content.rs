@@ -116,7 +116,11 @@ impl Recipe {
         let mut numbers = [0u8; 2];
         loop {
             let video_next = streams.video.filter(|_| video_at <= audio_at);
-            let at = if video_next.is_some() { video_at } else { audio_at };
+            let at = if video_next.is_some() {
+                video_at
+            } else {
+                audio_at
+            };
             if at >= end {
                 break;
             }
@@ -449,7 +453,18 @@ fn video_stream(width: u32, height: u32) -> Vec<u8> {
     b.push(2);
     b.extend(40u16.to_le_bytes());
     // BITMAPINFOHEADER: BI_RGB, 24 bits.
-    for n in [40, width, height, 1 | 24 << 16, 0, width * height * 3, 0, 0, 0, 0] {
+    for n in [
+        40,
+        width,
+        height,
+        1 | 24 << 16,
+        0,
+        width * height * 3,
+        0,
+        0,
+        0,
+        0,
+    ] {
         b.extend(n.to_le_bytes());
     }
     stream_properties(VIDEO, VIDEO_STREAM, &b)
@@ -540,7 +555,10 @@ mod tests {
             assert_eq!(times[0], 0);
             let interval = f64::from(times[times.len() - 1]) / (times.len() - 1) as f64;
             let expect = 3200.0 * 8000.0 / f64::from(rate);
-            assert!((interval / expect - 1.0).abs() < 0.03, "{interval} {expect}");
+            assert!(
+                (interval / expect - 1.0).abs() < 0.03,
+                "{interval} {expect}"
+            );
         }
     }
 
@@ -579,10 +597,7 @@ mod tests {
     fn index_points_at_key_frames() {
         let file = recipe(1_000_000, false).file();
         let (_, data) = packets(&file);
-        let at = file
-            .windows(16)
-            .rposition(|w| w == SIMPLE_INDEX)
-            .unwrap();
+        let at = file.windows(16).rposition(|w| w == SIMPLE_INDEX).unwrap();
         let index = &file[at..];
         let count = u32::from_le_bytes(index[52..56].try_into().unwrap()) as usize;
         assert_eq!(count, 23);

@@ -1,10 +1,31 @@
-//! Load generators and benchmarks for Ringcast.
-#[allow(dead_code)] mod asf;
-#[allow(dead_code)] mod content;
-#[allow(dead_code)] mod floor;
-#[allow(dead_code)] mod procfs;
-#[allow(dead_code)] mod stats;
-#[allow(dead_code)] mod swarm;
-#[allow(dead_code)] mod sys;
-#[allow(dead_code)] mod wmsp;
-fn main() {}
+//! Load generators and benchmarks for Ringcast. See README.md beside this crate.
+
+mod asf;
+mod bench;
+mod cli;
+mod content;
+mod environment;
+mod floor;
+mod measure;
+mod probe;
+mod procfs;
+mod report;
+mod server;
+mod stats;
+mod svg;
+mod swarm;
+mod sys;
+mod wmsp;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match cli::run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(reason) => {
+            eprintln!("ringcast-perf: {reason}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -259,7 +259,8 @@ mod tests {
         assert_eq!(status_value(status, "voluntary_ctxt_switches"), Some(42));
         assert_eq!(status_value(status, "nonvoluntary_ctxt_switches"), Some(7));
         assert_eq!(status_value(status, "Vm"), None);
-        let sockstat = "sockets: used 200\nTCP: inuse 5 orphan 0 tw 0 alloc 9 mem 12\nUDP: inuse 1 mem 3\n";
+        let sockstat =
+            "sockets: used 200\nTCP: inuse 5 orphan 0 tw 0 alloc 9 mem 12\nUDP: inuse 1 mem 3\n";
         assert_eq!(sockstat_tcp_pages(sockstat), Some(12));
         assert_eq!(schedstat_s("1500000000 84765 1\n"), Some(1.5));
     }

@@ -244,7 +244,10 @@ mod tests {
             d.record(us * 1000);
         }
         let p = d.percentiles();
-        assert!((p.p50 - 500.0).abs() < 1.0 && (p.p99 - 990.0).abs() < 1.5, "{p:?}");
+        assert!(
+            (p.p50 - 500.0).abs() < 1.0 && (p.p99 - 990.0).abs() < 1.5,
+            "{p:?}"
+        );
         assert_eq!(Durations::default().percentiles().count, 0);
     }
 }

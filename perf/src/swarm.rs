@@ -12,12 +12,11 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-/// Sessions per source address: well below the number of local ports of an address.
-const SESSIONS_PER_ADDRESS: usize = 16_000;
+/// Sessions per source address: below the limit that a server has by default for one address.
+const SESSIONS_PER_ADDRESS: usize = 900;
 const CONNECTS_PER_ROUND: usize = 64;
 const SLOW_READ_EVERY_NS: u64 = 20_000_000;
 const BUFFER: usize = 256 * 1024;
-const SECOND: u64 = 1_000_000_000;
 
 /// How media is asked for. MMS and RTSP over TCP are to join here; what differs is the dialogue
 /// before media and the framing, see [`Session::on_bytes`].
@@ -53,6 +52,8 @@ pub struct Plan {
     pub warm_up: Duration,
     /// Length of the window.
     pub window: Duration,
+    /// How.
+    pub protocol: Protocol,
     /// As whom.
     pub player: Player,
     /// Each session asks with Describe first.
@@ -69,8 +70,6 @@ pub struct Plan {
     pub slow: usize,
     /// Bytes per second that a slow session reads.
     pub slow_bytes_per_s: f64,
-    /// Sessions may end by themselves (short files).
-    pub may_end: bool,
 }
 
 impl Plan {
@@ -695,7 +694,12 @@ fn body(session: &mut Session, n: usize) -> Result<Step, String> {
     })
 }
 
-fn media(session: &mut Session, ledger: &mut Ledger, data: &[u8], now: u64) -> Result<Step, String> {
+fn media(
+    session: &mut Session,
+    ledger: &mut Ledger,
+    data: &[u8],
+    now: u64,
+) -> Result<Step, String> {
     // Taken out so that the closure may have the rest of the session.
     let mut deframer = std::mem::take(&mut session.deframer);
     let result = deframer.feed(data, |packet| match packet {
@@ -735,9 +739,7 @@ fn on_data(session: &mut Session, ledger: &mut Ledger, head: &DataHead, now: u64
     if first {
         session.played = true;
         ledger.playing += 1;
-        ledger
-            .first_media
-            .record((now - session.started_ns) / 1000);
+        ledger.first_media.record((now - session.started_ns) / 1000);
     }
     let restarted = check_packet(
         session,
@@ -825,14 +827,11 @@ impl Ledger {
     }
 }
 
-/// Seconds as a [`Duration`] of whole milliseconds, for plans.
-pub fn seconds(s: f64) -> Duration {
-    Duration::from_nanos((s.max(0.0) * SECOND as f64) as u64)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
 
     fn head(location: u32, sequence: u8, send_time: u32) -> DataHead {
         DataHead {

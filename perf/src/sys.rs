@@ -364,7 +364,9 @@ pub fn data_segments_in(fd: RawFd) -> io::Result<u32> {
         )
     })?;
     if (len as usize) < info.len() {
-        return Err(io::Error::other("this kernel's TCP_INFO has no data_segs_in"));
+        return Err(io::Error::other(
+            "this kernel's TCP_INFO has no data_segs_in",
+        ));
     }
     let [.., a, b, c, d] = info;
     Ok(u32::from_ne_bytes([a, b, c, d]))

@@ -270,7 +270,9 @@ fn wanted(head: &[u8]) -> Result<Option<usize>, String> {
     if let Some(&first) = head.first()
         && first & 0x7F != b'$'
     {
-        return Err(format!("byte {first:#04x} where a framed packet must start"));
+        return Err(format!(
+            "byte {first:#04x} where a framed packet must start"
+        ));
     }
     let &[_, kind, a, b, ..] = head else {
         return Ok(None);
@@ -289,7 +291,8 @@ fn wanted(head: &[u8]) -> Result<Option<usize>, String> {
 fn parse(head: &[u8]) -> (Packet, usize) {
     let len = u16::from_le_bytes([head[2], head[3]]);
     let total = FRAME + usize::from(len);
-    let dword = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    let dword =
+        |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
     let packet = match head[1] {
         b'D' => Packet::Data(DataHead {
             location: dword(FRAME),
@@ -381,11 +384,7 @@ mod tests {
         // wmsp.md 10: $C(0), $E(1), $T.
         bytes.extend([0x24, 0x43, 4, 0, 0, 0, 0, 0, 0x24, 0x45, 4, 0, 1, 0, 0, 0]);
         bytes.extend([0x24, 0x54, 0, 0]);
-        expect.extend([
-            Packet::StreamChange,
-            Packet::End(1),
-            Packet::Test,
-        ]);
+        expect.extend([Packet::StreamChange, Packet::End(1), Packet::Test]);
         (bytes, expect)
     }
 
@@ -434,7 +433,10 @@ mod tests {
             ]
         );
         let big = header_packets(&[0; 100_000]);
-        assert_eq!(big[..12], [0x24, 0x48, 0xFF, 0xFF, 0, 0, 0, 0, 0, 4, 0xFF, 0xFF]);
+        assert_eq!(
+            big[..12],
+            [0x24, 0x48, 0xFF, 0xFF, 0, 0, 0, 0, 0, 4, 0xFF, 0xFF]
+        );
         assert_eq!(
             big[65_539..65_551],
             [0x24, 0x48, 0xB1, 0x86, 1, 0, 0, 0, 0, 8, 0xB1, 0x86]
