@@ -4,8 +4,10 @@ use crate::bench::{Bench, Source};
 use crate::content::{self, Recipe};
 use crate::environment;
 use crate::floor::{self, Settings};
-use crate::server::Ready;
-use crate::swarm::{self, Plan, Protocol, Target};
+use crate::pair::{self, Experiment, Shaper};
+use crate::server::{Ready, Running};
+use crate::swarm::{Plan, Protocol, Target};
+use crate::sys::Placement;
 use crate::{probe, report, sys, wmsp};
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
@@ -30,6 +32,8 @@ enum Command {
     Fanout(Box<Fanout>),
     /// The same with no server: the least that these sends cost on this machine
     Floor(Box<FloorArgs>),
+    /// What a client takes its link for, at links of known rates
+    PacketPair(PairArgs),
     /// Write synthetic ASF files
     Content(ContentArgs),
     /// The sender of `floor`, alone, until it is killed
@@ -42,6 +46,7 @@ pub fn run() -> Result<bool, String> {
     match Cli::parse().command {
         Command::Fanout(args) => fanout(&args),
         Command::Floor(args) => floor_alone(&args),
+        Command::PacketPair(args) => packet_pair(&args),
         Command::Content(args) => make_content(&args),
         Command::FloorSender(args) => {
             sys::raise_descriptor_limit().map_err(|e| format!("descriptor limit: {e}"))?;
@@ -211,6 +216,44 @@ impl SenderArgs {
             congestion: self.congestion.clone(),
         }
     }
+}
+
+#[derive(Args)]
+struct PairArgs {
+    /// Rates of the link, Mbit/s
+    #[arg(long, value_delimiter = ',', default_value = "1,10,50")]
+    rates: Vec<f64>,
+    /// Describes at each rate
+    #[arg(long, default_value_t = 9)]
+    tries: usize,
+    /// How the link is made; default: tbf with --spawn, else relay
+    #[arg(long, value_enum)]
+    link: Option<Shaper>,
+    /// The content that is described. With --spawn only port and path count, and the server must
+    /// listen on all addresses
+    #[arg(long, default_value = "http://127.0.0.1:8080/live")]
+    url: String,
+    /// Start this server: program and arguments, split at blanks
+    #[arg(long)]
+    spawn: Option<String>,
+    /// Use the floor sender instead of a server (a check of the method)
+    #[arg(long, conflicts_with = "spawn")]
+    floor: bool,
+    /// Also ask this `ringcast` for its probe's estimate
+    #[arg(long)]
+    probe: Option<String>,
+    /// CPU of the client
+    #[arg(long, default_value_t = 1)]
+    cpu: usize,
+    /// CPUs of the server
+    #[arg(long, value_delimiter = ',', default_value = "0")]
+    server_cpu: Vec<usize>,
+    /// Fail if an estimate is further off than this, %
+    #[arg(long, default_value_t = 10.0)]
+    tolerance: f64,
+    /// Write all numbers as JSON
+    #[arg(long)]
+    json: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -391,6 +434,53 @@ fn floor_alone(args: &FloorArgs) -> Result<bool, String> {
     let mut bench = args.load.bench();
     bench.floor = Some(args.load.settings(args.bit_rate, args.packet_size));
     args.load.execute(&bench)
+}
+
+fn packet_pair(args: &PairArgs) -> Result<bool, String> {
+    let target = probe::target(&args.url)?;
+    let experiment = Experiment {
+        rates: args.rates.iter().map(|r| (r * 1e6) as u64).collect(),
+        tries: args.tries.max(1),
+        path: target.path.clone(),
+        probe: args.probe.clone(),
+    };
+    let placement = Placement {
+        cpus: args.server_cpu.clone(),
+        ..Placement::default()
+    };
+    let words = if args.floor {
+        let program = std::env::current_exe().map_err(|e| format!("own program: {e}"))?;
+        let listen = format!("--listen=0.0.0.0:{}", target.addr.port());
+        Some(vec![
+            program.to_string_lossy().into_owned(),
+            "floor-sender".into(),
+            listen,
+        ])
+    } else {
+        let split = |s: &String| s.split_whitespace().map(str::to_string).collect();
+        args.spawn.as_ref().map(split)
+    };
+    let estimates = match (args.link, words) {
+        (Some(Shaper::Tbf) | None, Some(words)) => {
+            sys::pin(&[args.cpu]).map_err(|e| format!("CPU {}: {e}", args.cpu))?;
+            pair::through_tbf(&experiment, &words, target.addr.port(), &placement)?
+        }
+        (Some(Shaper::Tbf), None) => return Err("--link tbf needs --spawn or --floor".into()),
+        (_, Some(words)) => {
+            let ready = Ready::Accepts(target.addr);
+            let patience = Duration::from_secs(20);
+            let _server = Running::start(&words, &placement, &ready, patience)?;
+            pair::through_relay(&experiment, target.addr)?
+        }
+        (_, None) => pair::through_relay(&experiment, target.addr)?,
+    };
+    print!("{}", pair::table(&estimates));
+    if let Some(path) = &args.json {
+        report::write_json(path, &estimates)?;
+    }
+    Ok(estimates
+        .iter()
+        .all(|e| e.estimates > 0 && e.unsegmented == 0 && e.error_percent.abs() <= args.tolerance))
 }
 
 fn make_content(args: &ContentArgs) -> Result<bool, String> {

@@ -177,6 +177,15 @@ impl Timelines {
     }
 }
 
+/// Median of sorted values; 0 of none.
+pub fn median(sorted: &[f64]) -> f64 {
+    let n = sorted.len();
+    match (sorted.get(n.saturating_sub(1) / 2), sorted.get(n / 2)) {
+        (Some(a), Some(b)) => (a + b) / 2.0,
+        _ => 0.0,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -235,6 +244,14 @@ mod tests {
         let p = t.percentiles();
         assert_eq!((p.count, t.count()), (4, 2));
         assert!(near(p.max, 40.0), "{p:?}");
+    }
+
+    #[test]
+    fn medians() {
+        assert_eq!(median(&[]), 0.0);
+        assert_eq!(median(&[3.0]), 3.0);
+        assert_eq!(median(&[1.0, 2.0, 9.0]), 2.0);
+        assert_eq!(median(&[1.0, 2.0, 4.0, 9.0]), 3.0);
     }
 
     #[test]

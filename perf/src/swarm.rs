@@ -505,8 +505,10 @@ impl<'a> Swarm<'a> {
         } else if session.ended {
             session.state = State::Over;
             session.socket = None;
-        } else {
+        } else if session.deframer.at_boundary() {
             self.finish(index, "closed by the server");
+        } else {
+            self.finish(index, "closed by the server inside a packet");
         }
     }
 
