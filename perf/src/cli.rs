@@ -460,9 +460,11 @@ fn packet_pair(args: &PairArgs) -> Result<bool, String> {
         let split = |s: &String| s.split_whitespace().map(str::to_string).collect();
         args.spawn.as_ref().map(split)
     };
+    sys::pin(&[args.cpu]).map_err(|e| format!("CPU {}: {e}", args.cpu))?;
+    // For the clock's sake; without the right to it the spread of the estimates grows.
+    let _ = sys::set_fifo(10);
     let estimates = match (args.link, words) {
         (Some(Shaper::Tbf) | None, Some(words)) => {
-            sys::pin(&[args.cpu]).map_err(|e| format!("CPU {}: {e}", args.cpu))?;
             pair::through_tbf(&experiment, &words, target.addr.port(), &placement)?
         }
         (Some(Shaper::Tbf), None) => return Err("--link tbf needs --spawn or --floor".into()),

@@ -6,9 +6,6 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
 
 /// Serialisation on a link: one piece after the other, each as long as its bits need.
 #[derive(Clone, Debug)]
@@ -43,115 +40,134 @@ pub const IP_TCP_HEADERS: u64 = 40;
 /// Payload of the largest segment on the link.
 const SEGMENT_MAX: usize = 1460;
 
-/// A relay on a thread of its own; ends when dropped. While a connection lives the thread spins,
-/// so that segments are told apart and released in time.
+/// A relay of one connection at a time. It does something only while it is pumped: whoever waits
+/// at its other end calls [`Relay::pump`] in the meantime, so that one CPU is enough and nobody
+/// has to be woken.
 #[derive(Debug)]
 pub struct Relay {
     /// Where clients connect.
     pub addr: SocketAddr,
-    stop: Arc<AtomicBool>,
-    merged: Arc<AtomicU64>,
-    thread: Option<JoinHandle<()>>,
+    listener: TcpListener,
+    upstream: SocketAddr,
+    bits_per_second: u64,
+    flow: Option<Flow>,
+    buffer: Vec<u8>,
+    merged: u64,
+}
+
+/// A relayed connection.
+#[derive(Debug)]
+struct Flow {
+    client: TcpStream,
+    server: TcpStream,
+    link: Link,
+    on_link: VecDeque<(u64, Vec<u8>)>,
+    /// Segments of the server that were read so far.
+    segments: u32,
+    server_open: bool,
 }
 
 impl Relay {
     /// Relay to `upstream` at this rate (from the server to the client; the other way is free).
-    pub fn start(upstream: SocketAddr, bits_per_second: u64) -> io::Result<Relay> {
+    pub fn new(upstream: SocketAddr, bits_per_second: u64) -> io::Result<Relay> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         listener.set_nonblocking(true)?;
-        let addr = listener.local_addr()?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let merged = Arc::new(AtomicU64::new(0));
-        let (stop2, merged2) = (stop.clone(), merged.clone());
-        let thread = std::thread::spawn(move || {
-            while !stop2.load(Ordering::Relaxed) {
-                match listener.accept() {
-                    Ok((client, _)) => {
-                        let link = Link::new(bits_per_second, IP_TCP_HEADERS);
-                        // A connection that fails is seen as closed by both ends.
-                        let _ = serve(&client, upstream, link, &stop2, &merged2);
-                    }
-                    Err(_) => std::thread::sleep(std::time::Duration::from_millis(1)),
-                }
-            }
-        });
         Ok(Relay {
-            addr,
-            stop,
-            merged,
-            thread: Some(thread),
+            addr: listener.local_addr()?,
+            listener,
+            upstream,
+            bits_per_second,
+            flow: None,
+            buffer: vec![0; 64 * 1024],
+            merged: 0,
         })
     }
 
-    /// Segments of the server that the relay read together with another one since the last call,
-    /// so that it could not know their boundary.
-    pub fn take_merged(&self) -> u64 {
-        self.merged.swap(0, Ordering::Relaxed)
-    }
-}
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+    /// Move what can be moved now.
+    pub fn pump(&mut self) -> io::Result<()> {
+        let Some(flow) = &mut self.flow else {
+            match self.listener.accept() {
+                Ok((client, _)) => self.flow = Some(self.open(client)?),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+                Err(e) => return Err(e),
+            }
+            return Ok(());
+        };
+        match flow.pump(&mut self.buffer, &mut self.merged) {
+            Ok(true) => {}
+            // A connection that fails is seen as closed by both ends.
+            Ok(false) | Err(_) => self.flow = None,
         }
+        Ok(())
+    }
+
+    fn open(&self, client: TcpStream) -> io::Result<Flow> {
+        let server = TcpStream::connect(self.upstream)?;
+        for socket in [&client, &server] {
+            socket.set_nodelay(true)?;
+            socket.set_nonblocking(true)?;
+        }
+        Ok(Flow {
+            client,
+            server,
+            link: Link::new(self.bits_per_second, IP_TCP_HEADERS),
+            on_link: VecDeque::new(),
+            segments: 0,
+            server_open: true,
+        })
+    }
+
+    /// Segments of the server that were read together with another one since the last call, so
+    /// that their boundary is not known.
+    pub fn take_merged(&mut self) -> u64 {
+        std::mem::take(&mut self.merged)
     }
 }
 
-fn serve(
-    client: &TcpStream,
-    upstream: SocketAddr,
-    mut link: Link,
-    stop: &AtomicBool,
-    merged: &AtomicU64,
-) -> io::Result<()> {
-    let server = TcpStream::connect(upstream)?;
-    for socket in [client, &server] {
-        socket.set_nodelay(true)?;
-        socket.set_nonblocking(true)?;
-    }
-    let (c, s) = (client.as_raw_fd(), server.as_raw_fd());
-    let mut buffer = vec![0; 64 * 1024];
-    let mut on_link: VecDeque<(u64, Vec<u8>)> = VecDeque::new();
-    let mut reads = 0u64;
-    let mut segments = 0u64;
-    let mut server_open = true;
-    while !stop.load(Ordering::Relaxed) {
-        match sys::recv(c, &mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(n) => send_whole(s, &buffer[..n])?,
+impl Flow {
+    /// False: the connection is over.
+    fn pump(&mut self, buffer: &mut [u8], merged: &mut u64) -> io::Result<bool> {
+        let (client, server) = (self.client.as_raw_fd(), self.server.as_raw_fd());
+        match sys::recv(client, buffer) {
+            Ok(0) => return Ok(false),
+            Ok(n) => send_whole(server, &buffer[..n])?,
             Err(e) if e.kind() == ErrorKind::WouldBlock => {}
             Err(e) => return Err(e),
         }
-        if server_open {
-            match sys::recv(s, &mut buffer) {
-                Ok(0) => server_open = false,
+        if self.server_open {
+            let waiting = sys::data_segments_in(server)?;
+            match sys::recv(server, buffer) {
+                Ok(0) => self.server_open = false,
                 Ok(n) => {
                     let now = sys::now_ns();
                     for piece in buffer[..n].chunks(SEGMENT_MAX) {
-                        on_link.push_back((link.carry(now, piece.len()), piece.to_vec()));
+                        self.on_link
+                            .push_back((self.link.carry(now, piece.len()), piece.to_vec()));
                     }
-                    reads += 1;
-                    let all = u64::from(sys::data_segments_in(s)?);
-                    // One read of k segments hides k - 1 boundaries.
-                    merged.fetch_add(all.saturating_sub(segments + 1), Ordering::Relaxed);
-                    segments = all.max(reads);
+                    // What arrived meanwhile was read as well if nothing is left.
+                    let read = if sys::bytes_waiting(server)? == 0 {
+                        sys::data_segments_in(server)?
+                    } else {
+                        waiting
+                    };
+                    *merged += u64::from(read.saturating_sub(self.segments + 1));
+                    self.segments = read.max(self.segments);
                 }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => {}
                 Err(e) => return Err(e),
             }
         }
-        while on_link.front().is_some_and(|(at, _)| *at <= sys::now_ns()) {
-            if let Some((_, piece)) = on_link.pop_front() {
-                send_whole(c, &piece)?;
+        while self
+            .on_link
+            .front()
+            .is_some_and(|(at, _)| *at <= sys::now_ns())
+        {
+            if let Some((_, piece)) = self.on_link.pop_front() {
+                send_whole(client, &piece)?;
             }
         }
-        if !server_open && on_link.is_empty() {
-            return Ok(());
-        }
+        Ok(self.server_open || !self.on_link.is_empty())
     }
-    Ok(())
 }
 
 fn send_whole(fd: i32, mut bytes: &[u8]) -> io::Result<()> {

@@ -15,7 +15,7 @@ use std::os::fd::AsRawFd;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-const PATIENCE_NS: u64 = 10_000_000_000;
+const PATIENCE_NS: u64 = 3_000_000_000;
 
 /// When the last byte of each `$P` arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,8 +101,12 @@ fn check_pair_packet(packet: &[u8], length: u16, reason: usize) -> Result<(), St
     Ok(())
 }
 
-/// One Describe with packet pair. Spins while it waits, for the sake of the clock.
-fn ask(target: &Target) -> Result<Arrivals, String> {
+/// Moves the link while somebody waits at its end.
+type Pump<'a> = dyn FnMut() -> Result<(), String> + 'a;
+
+/// One Describe with packet pair. Spins while it waits, for the sake of the clock. The second
+/// value: this end read later than the segments came, so that it cannot tell them apart.
+fn ask(target: &Target, pump: &mut Pump) -> Result<(Arrivals, bool), String> {
     let fault = |e: io::Error| format!("{}: {e}", target.addr);
     let stream = TcpStream::connect_timeout(&target.addr, Duration::from_secs(5)).map_err(fault)?;
     stream.set_nodelay(true).map_err(fault)?;
@@ -121,16 +125,21 @@ fn ask(target: &Target) -> Result<Arrivals, String> {
     let mut reader = Reader::default();
     let mut buffer = [0; 4096];
     let begun = sys::now_ns();
+    let mut late = false;
     loop {
         match sys::recv(fd, &mut buffer) {
             Ok(0) => return Err("closed before three $P".into()),
             Ok(n) => {
                 reader.push(&buffer[..n], sys::now_ns());
                 if let Some(found) = reader.arrivals()? {
-                    return Ok(found);
+                    return Ok((found, late));
                 }
+                // The pair in one read is the server's doing only if it was one segment.
+                let segments = sys::data_segments_in(fd).map_err(fault)?;
+                late |= reader.marks.len() == 1 && segments > 1 && n > 512;
             }
             Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                pump()?;
                 if sys::now_ns() - begun > PATIENCE_NS {
                     return Err("three $P did not arrive in time".into());
                 }
@@ -192,11 +201,9 @@ pub struct Experiment {
 /// Through the relay, to a server that runs at `server`.
 pub fn through_relay(e: &Experiment, server: SocketAddr) -> Result<Vec<Estimate>, String> {
     let each = |&rate: &u64| {
-        let relay = Relay::start(server, rate).map_err(|e| format!("relay: {e}"))?;
+        let mut relay = Relay::new(server, rate).map_err(|e| format!("relay: {e}"))?;
         let target = probe::target(&format!("http://{}{}", relay.addr, e.path))?;
-        collect(e, rate, Shaper::Relay, IP_TCP_HEADERS, &target, || {
-            relay.take_merged() > 0
-        })
+        collect(e, rate, IP_TCP_HEADERS, &target, Some(&mut relay))
     };
     e.rates.iter().map(each).collect()
 }
@@ -249,7 +256,7 @@ pub fn through_tbf(
                 "limit", "200000",
             ],
         )?;
-        collect(e, rate, Shaper::Tbf, TBF_HEADERS, &target, || false)
+        collect(e, rate, TBF_HEADERS, &target, None)
     };
     e.rates.iter().map(each).collect()
 }
@@ -299,28 +306,38 @@ impl Drop for Holder {
 fn collect(
     e: &Experiment,
     link: u64,
-    shaper: Shaper,
     headers: u64,
     target: &Target,
-    mut spoiled: impl FnMut() -> bool,
+    mut relay: Option<&mut Relay>,
 ) -> Result<Estimate, String> {
     let mut rates = Vec::new();
     let (mut unsegmented, mut unusable) = (0, 0);
-    for _ in 0..e.tries {
-        let arrivals = ask(target)?;
-        // The server closes or waits; the relay needs a moment to see ours.
-        std::thread::sleep(Duration::from_millis(5));
+    for _ in 0..e.tries * 3 {
+        if rates.len() == e.tries {
+            break;
+        }
+        let (arrivals, late) = ask(target, &mut || pump(relay.as_deref_mut()))?;
+        // The relay has to see the end of the connection.
+        for _ in 0..4 {
+            pump(relay.as_deref_mut())?;
+        }
+        let merged = relay.as_deref_mut().map_or(0, Relay::take_merged);
         match arrivals.rate(headers) {
-            _ if spoiled() => unusable += 1,
+            _ if late || merged > 0 => unusable += 1,
             Some(rate) => rates.push(rate),
             None => unsegmented += 1,
         }
+        std::thread::sleep(Duration::from_millis(5));
     }
     rates.sort_unstable_by(f64::total_cmp);
     let median = stats::median(&rates);
     Ok(Estimate {
         link,
-        shaper,
+        shaper: if relay.is_some() {
+            Shaper::Relay
+        } else {
+            Shaper::Tbf
+        },
         headers,
         median,
         range: (
@@ -332,19 +349,32 @@ fn collect(
         unsegmented,
         unusable,
         probe: match &e.probe {
-            Some(program) => Some(ask_probe(program, target)?),
+            Some(program) => Some(ask_probe(program, target, relay)?),
             None => None,
         },
     })
 }
 
+fn pump(relay: Option<&mut Relay>) -> Result<(), String> {
+    match relay {
+        Some(relay) => relay.pump().map_err(|e| format!("relay: {e}")),
+        None => Ok(()),
+    }
+}
+
 /// What `ringcast probe --json` reports as packet pair.
-fn ask_probe(program: &str, target: &Target) -> Result<f64, String> {
+fn ask_probe(program: &str, target: &Target, mut relay: Option<&mut Relay>) -> Result<f64, String> {
     let url = format!("http://{}{}", target.addr, target.path);
-    let out = Command::new(program)
+    let fault = |e: io::Error| format!("{program}: {e}");
+    let mut child = Command::new(program)
         .args(["probe", "--json", &url])
-        .output()
-        .map_err(|e| format!("{program}: {e}"))?;
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(fault)?;
+    while relay.is_some() && child.try_wait().map_err(fault)?.is_none() {
+        pump(relay.as_deref_mut())?;
+    }
+    let out = child.wait_with_output().map_err(fault)?;
     let value: serde_json::Value = serde_json::from_slice(&out.stdout)
         .map_err(|e| format!("{program} probe --json {url}: {e}"))?;
     find_rate(&value).ok_or_else(|| format!("{program} probe --json says no packet pair"))
@@ -365,18 +395,19 @@ fn find_rate(value: &serde_json::Value) -> Option<f64> {
 /// As a table.
 pub fn table(estimates: &[Estimate]) -> String {
     let mut s = String::from(
-        "link Mbit/s   estimate   from - to         error   of   unsegmented   probe\n",
+        "link Mbit/s   estimate   from - to         error   of   unsegmented   unusable   probe\n",
     );
     for e in estimates {
         let mbit = |v: f64| format!("{:.3}", v / 1e6);
         s += &format!(
-            "{:>11}   {:>8}   {:<16}  {:>5.1}%   {:>2}   {:>11}   {}\n",
+            "{:>11}   {:>8}   {:<16}  {:>5.1}%   {:>2}   {:>11}   {:>8}   {}\n",
             mbit(e.link as f64),
             mbit(e.median),
             format!("{} - {}", mbit(e.range.0), mbit(e.range.1)),
             e.error_percent,
             e.estimates,
             e.unsegmented,
+            e.unusable,
             e.probe.map_or("-".into(), mbit)
         );
     }

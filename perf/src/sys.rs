@@ -371,3 +371,11 @@ pub fn data_segments_in(fd: RawFd) -> io::Result<u32> {
     let [.., a, b, c, d] = info;
     Ok(u32::from_ne_bytes([a, b, c, d]))
 }
+
+/// Bytes that a read would find now.
+pub fn bytes_waiting(fd: RawFd) -> io::Result<usize> {
+    let mut n: libc::c_int = 0;
+    // SAFETY: FIONREAD writes one int.
+    check(unsafe { libc::ioctl(fd, libc::FIONREAD, &mut n) })?;
+    Ok(usize::try_from(n).unwrap_or(0))
+}
