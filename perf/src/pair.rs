@@ -10,7 +10,7 @@ use crate::wmsp::{self, Player, Subject};
 use crate::{probe, stats};
 use serde::Serialize;
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -104,13 +104,14 @@ fn check_pair_packet(packet: &[u8], length: u16, reason: usize) -> Result<(), St
 /// Moves the link while somebody waits at its end.
 type Pump<'a> = dyn FnMut() -> Result<(), String> + 'a;
 
-/// One Describe with packet pair. Spins while it waits, for the sake of the clock. The second
-/// value: this end read later than the segments came, so that it cannot tell them apart.
+/// One Describe with packet pair. Times are those at which segments reached this host; spins while
+/// it waits, so that segments are read apart. The second value: they were not, or have no times.
 fn ask(target: &Target, pump: &mut Pump) -> Result<(Arrivals, bool), String> {
     let fault = |e: io::Error| format!("{}: {e}", target.addr);
     let stream = TcpStream::connect_timeout(&target.addr, Duration::from_secs(5)).map_err(fault)?;
     stream.set_nodelay(true).map_err(fault)?;
     stream.set_nonblocking(true).map_err(fault)?;
+    sys::stamp_arrivals(stream.as_raw_fd()).map_err(fault)?;
     let text = wmsp::describe(
         &Subject {
             target: &target.path,
@@ -127,10 +128,11 @@ fn ask(target: &Target, pump: &mut Pump) -> Result<(Arrivals, bool), String> {
     let begun = sys::now_ns();
     let mut late = false;
     loop {
-        match sys::recv(fd, &mut buffer) {
-            Ok(0) => return Err("closed before three $P".into()),
-            Ok(n) => {
-                reader.push(&buffer[..n], sys::now_ns());
+        match sys::recv_stamped(fd, &mut buffer) {
+            Ok((0, _)) => return Err("closed before three $P".into()),
+            Ok((n, stamp)) => {
+                late |= stamp.is_none();
+                reader.push(&buffer[..n], stamp.unwrap_or(0));
                 if let Some(found) = reader.arrivals()? {
                     return Ok((found, late));
                 }
@@ -312,6 +314,10 @@ fn collect(
 ) -> Result<Estimate, String> {
     let mut rates = Vec::new();
     let (mut unsegmented, mut unusable) = (0, 0);
+    // The kernel notes times only while some socket wants them, and turns to it at leisure.
+    let keep = UdpSocket::bind(("127.0.0.1", 0)).map_err(|e| format!("time stamps: {e}"))?;
+    sys::stamp_arrivals(keep.as_raw_fd()).map_err(|e| format!("time stamps: {e}"))?;
+    std::thread::sleep(Duration::from_millis(50));
     for _ in 0..e.tries * 3 {
         if rates.len() == e.tries {
             break;
