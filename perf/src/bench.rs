@@ -11,6 +11,7 @@ use crate::sys::Placement;
 use crate::wmsp::Player;
 use serde::Serialize;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Where the server comes from.
@@ -27,6 +28,8 @@ pub enum Source {
         words: Vec<String>,
         /// When it is ready.
         ready: Ready,
+        /// Where its stderr goes; else where ours goes.
+        log: Option<PathBuf>,
     },
 }
 
@@ -146,8 +149,9 @@ impl Bench {
         let started;
         let pid = match source {
             Source::Running { pid } => *pid,
-            Source::Start { words, ready } => {
-                started = Running::start(words, &self.placement(), ready, PATIENCE)?;
+            Source::Start { words, ready, log } => {
+                let placement = self.placement();
+                started = Running::start(words, &placement, ready, PATIENCE, log.as_deref())?;
                 Some(started.pid())
             }
         };

@@ -5,6 +5,7 @@ use crate::content::{self, Recipe};
 use crate::environment;
 use crate::floor::{self, Settings};
 use crate::pair::{self, Experiment, Shaper};
+use crate::scenario::{self, Context};
 use crate::server::{Ready, Running};
 use crate::swarm::{Plan, Protocol, Target};
 use crate::sys::Placement;
@@ -34,6 +35,10 @@ enum Command {
     Floor(Box<FloorArgs>),
     /// What a client takes its link for, at links of known rates
     PacketPair(PairArgs),
+    /// One named scenario against a server that is configured and started for it
+    Scenario(ScenarioArgs),
+    /// All scenarios, each against its target: met or missed
+    Targets(TargetsArgs),
     /// Write synthetic ASF files
     Content(ContentArgs),
     /// The sender of `floor`, alone, until it is killed
@@ -47,6 +52,8 @@ pub fn run() -> Result<bool, String> {
         Command::Fanout(args) => fanout(&args),
         Command::Floor(args) => floor_alone(&args),
         Command::PacketPair(args) => packet_pair(&args),
+        Command::Scenario(args) => targets(&args.common, &[args.name.clone()]),
+        Command::Targets(args) => targets(&args.common, &args.only),
         Command::Content(args) => make_content(&args),
         Command::FloorSender(args) => {
             sys::raise_descriptor_limit().map_err(|e| format!("descriptor limit: {e}"))?;
@@ -257,6 +264,58 @@ struct PairArgs {
 }
 
 #[derive(Args)]
+struct ScenarioArgs {
+    /// Which; `list` prints their names
+    name: String,
+    #[command(flatten)]
+    common: ScenarioCommon,
+}
+
+#[derive(Args)]
+struct TargetsArgs {
+    /// Only these scenarios
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    #[command(flatten)]
+    common: ScenarioCommon,
+}
+
+#[derive(Args)]
+struct ScenarioCommon {
+    /// The server's program; started as `PROGRAM serve --config FILE`
+    #[arg(long, default_value = "target/release/ringcast")]
+    server: PathBuf,
+    /// Where content, configurations and logs are put; content is kept for the next time
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// Length of the window that is measured (default 10 s, soak 10 min)
+    #[arg(long, value_parser = duration)]
+    seconds: Option<Duration>,
+    /// How often server and floor are measured in turn
+    #[arg(long, default_value_t = 2)]
+    rounds: usize,
+    /// Multiply numbers of sessions by this, for a quick trial
+    #[arg(long, default_value_t = 1.0)]
+    scale: f64,
+    /// CPU of the swarm
+    #[arg(long, default_value_t = 1)]
+    cpu: usize,
+    /// CPU of the server
+    #[arg(long, default_value_t = 0)]
+    server_cpu: usize,
+    /// Real-time priority (SCHED_FIFO) for the swarm and for what is started
+    #[arg(long)]
+    fifo: Option<i32>,
+    /// Work in a network of its own (root), with reception charged to the swarm's CPU and an MTU
+    /// of 1500: the nearest to a network card that loopback can be
+    #[arg(long)]
+    card: bool,
+    /// Write all numbers as JSON
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+#[derive(Args)]
 struct ContentArgs {
     /// Directory to write to; made if it does not exist
     #[arg(long)]
@@ -414,6 +473,7 @@ impl Fanout {
         Source::Start {
             words: command.split_whitespace().map(str::to_string).collect(),
             ready,
+            log: None,
         }
     }
 }
@@ -434,6 +494,51 @@ fn floor_alone(args: &FloorArgs) -> Result<bool, String> {
     let mut bench = args.load.bench();
     bench.floor = Some(args.load.settings(args.bit_rate, args.packet_size));
     args.load.execute(&bench)
+}
+
+fn targets(args: &ScenarioCommon, names: &[String]) -> Result<bool, String> {
+    if names.iter().any(|n| n == "list") {
+        print!("{}", scenario::list());
+        return Ok(true);
+    }
+    if args.card {
+        environment::private_network(Some(1500), Some(args.cpu))?;
+    }
+    sys::pin(&[args.cpu]).map_err(|e| format!("CPU {}: {e}", args.cpu))?;
+    if let Some(priority) = args.fifo {
+        sys::set_fifo(priority).map_err(|e| format!("priority {priority}: {e}"))?;
+    }
+    let [http, admin] = scenario::free_ports()?;
+    let context = Context {
+        http,
+        admin,
+        server: args.server.clone(),
+        dir: args
+            .dir
+            .clone()
+            .unwrap_or_else(|| std::env::temp_dir().join("ringcast-perf")),
+        seconds: args.seconds,
+        rounds: args.rounds.max(1),
+        scale: args.scale,
+        server_cpu: args.server_cpu,
+        fifo: args.fifo,
+        descriptors: sys::raise_descriptor_limit().map_err(|e| format!("descriptor limit: {e}"))?
+            as usize,
+        card: args.card,
+    };
+    let results = scenario::run(&context, names)?;
+    print!(
+        "{}{}",
+        results.environment.text(),
+        scenario::table(&results)
+    );
+    if let Some(path) = &args.json {
+        report::write_json(path, &results)?;
+    }
+    match results.verdict() {
+        Some(met) => Ok(met),
+        None => Err("some targets could not be measured".into()),
+    }
 }
 
 fn packet_pair(args: &PairArgs) -> Result<bool, String> {
@@ -471,7 +576,7 @@ fn packet_pair(args: &PairArgs) -> Result<bool, String> {
         (_, Some(words)) => {
             let ready = Ready::Accepts(target.addr);
             let patience = Duration::from_secs(20);
-            let _server = Running::start(&words, &placement, &ready, patience)?;
+            let _server = Running::start(&words, &placement, &ready, patience, None)?;
             pair::through_relay(&experiment, target.addr)?
         }
         (_, None) => pair::through_relay(&experiment, target.addr)?,

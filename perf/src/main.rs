@@ -12,6 +12,7 @@ mod pair;
 mod probe;
 mod procfs;
 mod report;
+mod scenario;
 mod server;
 mod stats;
 mod svg;

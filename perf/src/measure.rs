@@ -67,7 +67,9 @@ pub struct Cost {
 pub struct Memory {
     /// Resident bytes of the process before.
     pub idle_rss: u64,
-    /// And with the sessions.
+    /// When the window opened.
+    pub window_rss: u64,
+    /// When it closed.
     pub rss: u64,
     /// Difference for each session.
     pub rss_per_session: f64,
@@ -184,6 +186,7 @@ pub fn measure(plan: &Plan, subject: &Subject) -> Result<Measurement, String> {
         .map(|_| cost(&open, &close, gb, window, playing));
     let memory = subject.pid.map(|_| Memory {
         idle_rss: idle.process.rss,
+        window_rss: open.process.rss,
         rss: close.process.rss,
         rss_per_session: (close.process.rss as f64 - idle.process.rss as f64) / playing,
         kernel_per_session_both_ends: kernel.since(&idle_kernel) as f64 / playing,

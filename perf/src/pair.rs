@@ -248,7 +248,13 @@ pub fn through_tbf(
         ..placement.clone()
     };
     let patience = Duration::from_secs(20);
-    let _server = Running::start(words, &placement, &Ready::Accepts(target.addr), patience)?;
+    let _server = Running::start(
+        words,
+        &placement,
+        &Ready::Accepts(target.addr),
+        patience,
+        None,
+    )?;
     let each = |&rate: &u64| {
         let (bits, burst) = (format!("{rate}bit"), format!("{TBF_BURST}b"));
         far.run(

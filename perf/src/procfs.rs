@@ -63,6 +63,21 @@ impl Process {
     }
 }
 
+/// (thread id, run time in s) of the threads of a process.
+pub fn thread_times(pid: u32) -> Vec<(u32, f64)> {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Vec::new();
+    };
+    tasks
+        .flatten()
+        .filter_map(|t| {
+            let tid = t.file_name().to_str()?.parse().ok()?;
+            let text = fs::read_to_string(t.path().join("schedstat")).ok()?;
+            Some((tid, schedstat_s(&text)?))
+        })
+        .collect()
+}
+
 fn stat_cpu_s(stat: &str) -> Option<f64> {
     // The name may contain anything, also ')'.
     let (_, rest) = stat.rsplit_once(')')?;
@@ -263,6 +278,14 @@ mod tests {
             "sockets: used 200\nTCP: inuse 5 orphan 0 tw 0 alloc 9 mem 12\nUDP: inuse 1 mem 3\n";
         assert_eq!(sockstat_tcp_pages(sockstat), Some(12));
         assert_eq!(schedstat_s("1500000000 84765 1\n"), Some(1.5));
+    }
+
+    #[test]
+    fn own_threads_have_run_times() {
+        let times = thread_times(std::process::id());
+        assert!(times.iter().any(|(tid, _)| *tid == std::process::id()));
+        let total = Process::read(std::process::id()).unwrap();
+        assert!(total.rss > 0 && total.threads > 0);
     }
 
     #[test]

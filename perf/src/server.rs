@@ -2,8 +2,10 @@
 
 use crate::probe;
 use crate::sys::{self, Placement};
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -41,13 +43,14 @@ impl Running {
         self.child.id()
     }
 
-    /// Start a command (program and arguments, no shell) and wait until it is ready. It inherits
-    /// stderr; its stdout is dropped.
+    /// Start a command (program and arguments, no shell) and wait until it is ready. Its stderr
+    /// goes to `log`, or where ours goes; its stdout is dropped.
     pub fn start(
         words: &[String],
         placement: &Placement,
         ready: &Ready,
         patience: Duration,
+        log: Option<&Path>,
     ) -> Result<Running, String> {
         if ready.now() {
             return Err(format!(
@@ -56,7 +59,7 @@ impl Running {
         }
         let begun = Instant::now();
         let mut running = Running {
-            child: spawn(words, placement, Stdio::null())?,
+            child: spawn(words, placement, Stdio::null(), log)?,
             ready_ms: 0.0,
         };
         loop {
@@ -87,7 +90,7 @@ impl Running {
         let mut all = vec![program.to_string_lossy().into_owned()];
         all.extend_from_slice(words);
         let begun = Instant::now();
-        let mut child = spawn(&all, placement, Stdio::piped())?;
+        let mut child = spawn(&all, placement, Stdio::piped(), None)?;
         let line = child
             .stdout
             .take()
@@ -104,12 +107,21 @@ impl Running {
     }
 }
 
-fn spawn(words: &[String], placement: &Placement, out: Stdio) -> Result<Child, String> {
+fn spawn(
+    words: &[String],
+    placement: &Placement,
+    out: Stdio,
+    log: Option<&Path>,
+) -> Result<Child, String> {
     let [program, args @ ..] = words else {
         return Err("no command to start".into());
     };
     let mut command = Command::new(program);
     command.args(args).stdin(Stdio::null()).stdout(out);
+    if let Some(path) = log {
+        let file = File::create(path).map_err(|e| format!("{}: {e}", path.display()))?;
+        command.stderr(file);
+    }
     sys::place(&mut command, placement).map_err(|e| format!("{program}: {e}"))?;
     command.spawn().map_err(|e| format!("{program}: {e}"))
 }
