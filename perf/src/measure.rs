@@ -160,17 +160,15 @@ pub fn measure(plan: &Plan, subject: &Subject) -> Result<Measurement, String> {
     let mut kernel = idle_kernel;
     let mut slow_queue = None;
     let mut congestion = None;
-    let mut sends = (None, None);
+    let (mut sends_before, mut sends_after) = (None, None);
     let outcome = swarm::run(plan, |moment| {
         match moment {
-            Moment::WindowOpens => {
-                // Asking costs the server something: outside of the window.
-                sends.0 = sends_of(subject);
-                open = snapshot(subject)?;
-            }
-            Moment::WindowCloses => {
+            // Asking costs the server something: outside of the window.
+            Moment::Nears => sends_before = sends_of(subject),
+            Moment::Opens => open = snapshot(subject)?,
+            Moment::Closes => {
                 close = snapshot(subject)?;
-                sends.1 = sends_of(subject);
+                sends_after = sends_of(subject);
                 kernel = KernelMemory::read();
                 slow_queue = (plan.slow > 0).then(|| slow_queues(plan, port));
                 congestion = congestion_of(port);
@@ -189,14 +187,14 @@ pub fn measure(plan: &Plan, subject: &Subject) -> Result<Measurement, String> {
         window_rss: open.process.rss,
         rss: close.process.rss,
         rss_per_session: (close.process.rss as f64 - idle.process.rss as f64) / playing,
-        kernel_per_session_both_ends: kernel.since(&idle_kernel) as f64 / playing,
+        kernel_per_session_both_ends: kernel.since(&idle_kernel).max(0) as f64 / playing,
     });
     let swarm_percent = outcome.swarm_cpu_s / window * 100.0;
     Ok(Measurement {
         label: subject.label.clone(),
         sessions: plan.sessions,
         bytes_per_receive: outcome.bytes as f64 / outcome.receives.max(1) as f64,
-        bytes_per_send: bytes_per_send(sends),
+        bytes_per_send: bytes_per_send(sends_before, sends_after),
         mbit_per_s: outcome.bytes as f64 * 8e-6 / window,
         swarm_percent,
         swarm_limited: swarm_percent > 85.0,
@@ -241,8 +239,8 @@ fn sends_of(subject: &Subject) -> Option<(f64, f64)> {
     ))
 }
 
-fn bytes_per_send(counts: (Option<(f64, f64)>, Option<(f64, f64)>)) -> Option<f64> {
-    let ((b0, s0), (b1, s1)) = (counts.0?, counts.1?);
+fn bytes_per_send(before: Option<(f64, f64)>, after: Option<(f64, f64)>) -> Option<f64> {
+    let ((b0, s0), (b1, s1)) = (before?, after?);
     (s1 > s0).then(|| (b1 - b0) / (s1 - s0))
 }
 
@@ -301,6 +299,14 @@ mod tests {
         assert!((c.wakes_per_s - 100.0).abs() < 1e-9);
         let nothing = cost(&open, &close, 0.0, 10.0, 1.0);
         assert!(nothing.process_s_per_gb == 0.0);
+    }
+
+    #[test]
+    fn sends_are_counted_by_difference() {
+        let (before, after) = (Some((1000.0, 10.0)), Some((13_000.0, 12.0)));
+        assert_eq!(bytes_per_send(before, after), Some(6000.0));
+        assert_eq!(bytes_per_send(before, before), None);
+        assert_eq!(bytes_per_send(None, after), None);
     }
 
     #[test]

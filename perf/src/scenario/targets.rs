@@ -3,7 +3,7 @@
 //! the cadence and 5 ms. Where the design states none, the bound is a choice made here.
 
 use super::config::Point;
-use super::{AUDIO_RATE, Desk, Load, least, live, on_demand, servers};
+use super::desk::{AUDIO_RATE, Desk, Load, least, live, on_demand, servers};
 use crate::pair::{self, Experiment};
 use crate::procfs::Process;
 use crate::server::Running;
