@@ -1,0 +1,162 @@
+//! Small blocking exchanges: one Describe to learn what is played, a GET of the admin port.
+
+use crate::asf::{self, HeaderFacts};
+use crate::swarm::Target;
+use crate::wmsp::{self, Player, ResponseHead, Subject};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+const BODY_MAX: u64 = 4 << 20;
+
+/// Take `http://host[:port]/path` apart. `mms://` and `mmsh://` are understood as the same.
+pub fn target(url: &str) -> Result<Target, String> {
+    let rest = ["http://", "mmsh://", "mms://"]
+        .iter()
+        .find_map(|s| url.strip_prefix(s))
+        .ok_or_else(|| format!("{url}: only http:// URLs are spoken here"))?;
+    let (authority, path) = match rest.find('/') {
+        Some(at) => rest.split_at(at),
+        None => (rest, "/"),
+    };
+    let with_port = if authority.contains(':') {
+        authority.to_string()
+    } else {
+        format!("{authority}:80")
+    };
+    let addr = with_port
+        .to_socket_addrs()
+        .map_err(|e| format!("{url}: {e}"))?
+        .find(SocketAddr::is_ipv4)
+        .ok_or_else(|| format!("{url}: no IPv4 address"))?;
+    Ok(Target {
+        addr,
+        authority: authority.to_string(),
+        path: path.to_string(),
+    })
+}
+
+/// Ask for the ASF header of a target.
+pub fn header(target: &Target, player: Player) -> Result<HeaderFacts, String> {
+    let subject = Subject {
+        target: &target.path,
+        authority: &target.authority,
+        player,
+        session: 0xF000_0000,
+    };
+    let text = wmsp::describe(&subject, false);
+    let (head, body) = exchange(target.addr, &text)?;
+    if head.status != 200 {
+        return Err(format!("Describe {}: status {}", target.path, head.status));
+    }
+    asf::header_facts(&header_payload(&body)?)
+}
+
+/// The joined payloads of the `$H` packets of a Describe body.
+fn header_payload(body: &[u8]) -> Result<Vec<u8>, String> {
+    let mut out = Vec::new();
+    let mut rest = body;
+    while let &[first, kind, a, b, ref tail @ ..] = rest {
+        let len = usize::from(u16::from_le_bytes([a, b]));
+        let offset = body.len() - rest.len();
+        let packet = tail
+            .get(..len)
+            .filter(|_| first & 0x7F == b'$')
+            .ok_or_else(|| format!("Describe body, offset {offset}: bad framed packet"))?;
+        if kind == b'H' {
+            out.extend_from_slice(packet.get(8..).unwrap_or_default());
+        }
+        rest = &tail[len..];
+    }
+    Ok(out)
+}
+
+/// Send a request; its head and its whole body.
+fn exchange(addr: SocketAddr, request: &str) -> Result<(ResponseHead, Vec<u8>), String> {
+    let fault = |e: std::io::Error| format!("{addr}: {e}");
+    let mut stream = TcpStream::connect_timeout(&addr, TIMEOUT).map_err(fault)?;
+    stream.set_read_timeout(Some(TIMEOUT)).map_err(fault)?;
+    stream.write_all(request.as_bytes()).map_err(fault)?;
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 16_384];
+    loop {
+        if let Some(head) = wmsp::response_head(&bytes)? {
+            let have = (bytes.len() - head.len) as u64;
+            let full = head.content_length.is_some_and(|n| have >= n);
+            if full || have > BODY_MAX {
+                let body = bytes.split_off(head.len);
+                return Ok((head, body));
+            }
+        }
+        let n = stream.read(&mut buffer).map_err(fault)?;
+        if n == 0 {
+            return match wmsp::response_head(&bytes)? {
+                Some(head) => {
+                    let body = bytes.split_off(head.len);
+                    Ok((head, body))
+                }
+                None => Err(format!("{addr}: closed without an answer")),
+            };
+        }
+        bytes.extend_from_slice(&buffer[..n]);
+    }
+}
+
+/// GET of a small document; status and text.
+pub fn get(addr: SocketAddr, path: &str) -> Result<(u16, String), String> {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n");
+    let (head, body) = exchange(addr, &request)?;
+    Ok((head.status, String::from_utf8_lossy(&body).into_owned()))
+}
+
+/// The sum of a metric over all its labels in Prometheus' text format.
+pub fn metric(text: &str, name: &str) -> Option<f64> {
+    let values = text.lines().filter_map(|line| {
+        let rest = line.strip_prefix(name)?;
+        let value = match rest.strip_prefix('{') {
+            Some(labels) => labels.rsplit_once('}')?.1,
+            None => rest.strip_prefix(' ')?,
+        };
+        value.split_whitespace().next()?.parse::<f64>().ok()
+    });
+    values.fold(None, |sum, v| Some(sum.unwrap_or(0.0) + v))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content;
+
+    #[test]
+    fn urls() {
+        let t = target("http://127.0.0.1:8080/vod/f1.wmv?x=1").unwrap();
+        assert_eq!(t.addr, "127.0.0.1:8080".parse().unwrap());
+        assert_eq!(
+            (t.authority.as_str(), t.path.as_str()),
+            ("127.0.0.1:8080", "/vod/f1.wmv?x=1")
+        );
+        assert_eq!(target("mms://127.0.0.1").unwrap().addr.port(), 80);
+        assert!(target("rtsp://127.0.0.1/x").is_err());
+    }
+
+    #[test]
+    fn header_is_joined_from_its_pieces() {
+        let header = content::noise_header(1400, 300_000);
+        let mut body = vec![b'$', b'M', 9, 0, 0, 0, 0, 0, 0, 12, 9, 0, 7];
+        body.extend(wmsp::header_packets(&header));
+        assert_eq!(header_payload(&body).unwrap(), header);
+        let facts = asf::header_facts(&header).unwrap();
+        assert_eq!((facts.packet_size, facts.streams), (1400, vec![1, 2]));
+        body.truncate(40);
+        assert!(header_payload(&body).unwrap_err().contains("offset 13"));
+    }
+
+    #[test]
+    fn metrics_are_summed_over_labels() {
+        let text = "# HELP a b\na_total 3\na_total_more 9\nb{x=\"1 } 2\"} 2\nb{x=\"2\"} 0.5 1700\n";
+        assert_eq!(metric(text, "a_total"), Some(3.0));
+        assert_eq!(metric(text, "b"), Some(2.5));
+        assert_eq!(metric(text, "c"), None);
+    }
+}

@@ -1,0 +1,99 @@
+//! The server's configuration for a scenario.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// A publishing point.
+#[derive(Clone, Debug)]
+pub struct Point {
+    /// First segment of its URLs.
+    pub name: &'static str,
+    /// Live, or on demand.
+    pub broadcast: bool,
+    /// File or directory.
+    pub source: PathBuf,
+    /// Time between two sends to a session.
+    pub cadence_ms: u64,
+}
+
+/// What a scenario sets.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Players' port.
+    pub http: SocketAddr,
+    /// Admin port.
+    pub admin: SocketAddr,
+    /// One core on each.
+    pub cpus: Vec<usize>,
+    /// For indexes.
+    pub cache_dir: PathBuf,
+    /// The only point.
+    pub point: Point,
+}
+
+impl Config {
+    /// As TOML. The limits are out of the way: all sessions come from few addresses, at once.
+    pub fn text(&self) -> String {
+        let point = &self.point;
+        let kind = if point.broadcast {
+            "broadcast"
+        } else {
+            "on-demand"
+        };
+        let mut s = format!(
+            "[server]\ncores = {}\ncpus = {:?}\ncache_dir = {:?}\n\n\
+             [listen]\nhttp = [\"{}\"]\nadmin = \"{}\"\ncongestion = \"cubic\"\n\n\
+             [[point]]\nname = \"{}\"\nkind = \"{kind}\"\nsource = {:?}\ncadence = \"{}ms\"\n",
+            self.cpus.len(),
+            self.cpus,
+            self.cache_dir.display().to_string(),
+            self.http,
+            self.admin,
+            point.name,
+            point.source.display().to_string(),
+            point.cadence_ms,
+        );
+        if point.broadcast {
+            s += "always = true\n";
+        }
+        let _ = write!(
+            s,
+            "\n[limits]\nplayer_connections = 1000000\nconnection_rate = 1000000\n\
+             connections_per_address = 1000000\nconnection_rate_per_address = 1000000\n\
+             memory = \"2GiB\"\n"
+        );
+        s
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_live_point() {
+        let text = Config {
+            http: "127.0.0.1:18080".parse().unwrap(),
+            admin: "127.0.0.1:19090".parse().unwrap(),
+            cpus: vec![0, 1],
+            cache_dir: PathBuf::from("/tmp/c"),
+            point: Point {
+                name: "live",
+                broadcast: true,
+                source: PathBuf::from("/tmp/a \"b\".wmv"),
+                cadence_ms: 230,
+            },
+        }
+        .text();
+        assert!(text.starts_with(
+            "[server]\ncores = 2\ncpus = [0, 1]\ncache_dir = \"/tmp/c\"\n\n[listen]\n"
+        ));
+        assert!(
+            text.contains(
+                "source = \"/tmp/a \\\"b\\\".wmv\"\ncadence = \"230ms\"\nalways = true\n"
+            )
+        );
+        assert!(text.contains("kind = \"broadcast\""));
+    }
+}

@@ -1,0 +1,241 @@
+//! The swarm: very many player sessions on one thread. One epoll set, one receive buffer, no
+//! allocation per packet; of the media only heads are looked at.
+
+mod crowd;
+mod session;
+
+use crate::stats::Percentiles;
+use crate::sys;
+use crate::wmsp::Player;
+use crowd::Crowd;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// Sessions per source address: below the limit that a server has by default for one address.
+const SESSIONS_PER_ADDRESS: usize = 900;
+
+/// How media is asked for. MMS and RTSP over TCP are to join here; what differs is the dialogue
+/// before media and the framing, see `session`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Protocol {
+    /// ASF over HTTP.
+    Wmsp,
+}
+
+/// What is played.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Server.
+    pub addr: SocketAddr,
+    /// For the Host header.
+    pub authority: String,
+    /// Path and query.
+    pub path: String,
+}
+
+/// What the swarm does.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Session i plays target i modulo their number.
+    pub targets: Vec<Target>,
+    /// How many sessions.
+    pub sessions: usize,
+    /// All connects are spread over this time.
+    pub ramp: Duration,
+    /// Give up waiting for media after the ramp and this time.
+    pub settle: Duration,
+    /// Between the last session's first media and the window.
+    pub warm_up: Duration,
+    /// Length of the window.
+    pub window: Duration,
+    /// How.
+    pub protocol: Protocol,
+    /// As whom.
+    pub player: Player,
+    /// Each session asks with Describe first.
+    pub describe: bool,
+    /// Streams to select.
+    pub streams: Vec<u8>,
+    /// Full size of an ASF packet, from the header; larger `$D` are faults.
+    pub packet_size: u32,
+    /// One timeline shared by all (live) or one per session (on demand).
+    pub live: bool,
+    /// On demand: session i starts at i * 7919 ms modulo this.
+    pub start_spread_ms: u32,
+    /// The last `slow` sessions read slowly.
+    pub slow: usize,
+    /// Bytes per second that a slow session reads.
+    pub slow_bytes_per_s: f64,
+}
+
+impl Plan {
+    /// True for the last `slow` sessions.
+    pub fn is_slow(&self, session: usize) -> bool {
+        session >= self.sessions - self.slow
+    }
+
+    /// Source address of a session; slow ones have a net of their own so that the server's
+    /// queues toward them can be told apart.
+    pub fn source(&self, session: usize) -> Ipv4Addr {
+        let host = 2 + (session / SESSIONS_PER_ADDRESS) as u8;
+        Ipv4Addr::new(127, 0, u8::from(self.is_slow(session)), host)
+    }
+}
+
+/// When the swarm is where; the observer reads the server's counters then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// All sessions play, warm-up is over. The place for questions that take time.
+    Nears,
+    /// The window opens; what is done here delays its first packets.
+    Opens,
+    /// The sessions are still open.
+    Closes,
+}
+
+/// Counts of what was wrong or remarkable in the packets.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Checks {
+    /// `$D` packets looked at, all of them, whole run.
+    pub packets: u64,
+    /// Sequence (AFFlags) not one more than before.
+    pub sequence_breaks: u64,
+    /// First sequence of a session not 0.
+    pub sequence_starts: u64,
+    /// Jumps forward of LocationId.
+    pub gaps: u64,
+    /// Packets so left out.
+    pub skipped: u64,
+    /// Steps of LocationId that do not go forward within an entry.
+    pub backward: u64,
+    /// PacketSize differs from PacketLength.
+    pub size_mismatches: u64,
+    /// Larger than the header's packet size.
+    pub oversize: u64,
+    /// ASF head without a readable send time.
+    pub damaged: u64,
+    /// `$C`: entry changes.
+    pub stream_changes: u64,
+    /// Send time went back within a session.
+    pub restarts: u64,
+}
+
+impl Checks {
+    /// Faults of the server, as opposed to events.
+    pub fn faults(&self) -> u64 {
+        self.sequence_breaks
+            + self.sequence_starts
+            + self.backward
+            + self.size_mismatches
+            + self.oversize
+            + self.damaged
+    }
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Outcome {
+    /// Sessions that played when the window opened.
+    pub streaming: usize,
+    /// Sessions that never got media.
+    pub failed: usize,
+    /// Sessions that had media and lost the connection before the end.
+    pub lost: usize,
+    /// Sessions that came to their end (`$E`).
+    pub ended: usize,
+    /// Reasons of failures and losses.
+    pub reasons: BTreeMap<String, usize>,
+    /// Length of the window as measured, s.
+    pub window_s: f64,
+    /// Bytes received in the window, by all sessions.
+    pub bytes: u64,
+    /// `$D` packets in the window.
+    pub packets: u64,
+    /// Receive calls with data in the window.
+    pub receives: u64,
+    /// CPU of the swarm's thread in the window, s.
+    pub swarm_cpu_s: f64,
+    /// Lateness on the live timeline, sessions that read normally.
+    pub lateness_ms: Percentiles,
+    /// Lateness on each session's own timeline, ditto.
+    pub own_lateness_ms: Percentiles,
+    /// Lateness of the slow sessions.
+    pub slow_lateness_ms: Percentiles,
+    /// Live timelines seen; more than one means that the source was restarted.
+    pub timelines: usize,
+    /// Packets too early to be placed.
+    pub unplaced: u64,
+    /// Connect to first byte of media.
+    pub first_media_ms: Percentiles,
+    /// Connect to the end of the response head.
+    pub response_ms: Percentiles,
+    /// Packet checks of sessions that read normally.
+    pub checks: Checks,
+    /// Packet checks of the slow ones.
+    pub slow_checks: Checks,
+    /// From the first connect to the last session's first media, s.
+    pub settled_s: f64,
+}
+
+/// After questions before the window, what waited meanwhile is read.
+const CATCH_UP: Duration = Duration::from_millis(100);
+
+/// Run it. `observe` is called at every [`Moment`].
+pub fn run(
+    plan: &Plan,
+    mut observe: impl FnMut(Moment) -> Result<(), String>,
+) -> Result<Outcome, String> {
+    let mut swarm = Crowd::new(plan).map_err(|e| format!("cannot make an epoll set: {e}"))?;
+    let start = sys::now_ns();
+    swarm.start_ns = start;
+    let give_up = start + nanos(plan.ramp) + nanos(plan.settle);
+    while !swarm.settled() && sys::now_ns() < give_up {
+        swarm.round(Duration::from_millis(20))?;
+    }
+    swarm.abandon_waiting("no media in time");
+    let settled_s = (sys::now_ns() - start) as f64 / 1e9;
+    swarm.run_for(plan.warm_up)?;
+
+    observe(Moment::Nears)?;
+    swarm.run_for(CATCH_UP)?;
+    observe(Moment::Opens)?;
+    let streaming = swarm.ledger.playing;
+    let cpu = sys::thread_cpu_ns();
+    let opened = sys::now_ns();
+    swarm.ledger.record = true;
+    swarm.run_for(plan.window)?;
+    swarm.ledger.record = false;
+    let closed = sys::now_ns();
+    let swarm_cpu_s = (sys::thread_cpu_ns() - cpu) as f64 / 1e9;
+    observe(Moment::Closes)?;
+
+    let l = swarm.ledger;
+    Ok(Outcome {
+        streaming,
+        failed: l.failed,
+        lost: l.lost,
+        ended: l.ended,
+        reasons: l.reasons,
+        window_s: (closed - opened) as f64 / 1e9,
+        bytes: l.bytes,
+        packets: l.packets,
+        receives: l.receives,
+        swarm_cpu_s,
+        lateness_ms: l.timelines.percentiles(),
+        own_lateness_ms: l.own.percentiles(),
+        slow_lateness_ms: l.slow.percentiles(),
+        timelines: l.timelines.count(),
+        unplaced: l.timelines.unplaced(),
+        first_media_ms: l.first_media.percentiles(),
+        response_ms: l.response.percentiles(),
+        checks: l.checks,
+        slow_checks: l.slow_checks,
+        settled_s,
+    })
+}
+
+fn nanos(d: Duration) -> u64 {
+    u64::try_from(d.as_nanos()).unwrap_or(u64::MAX / 4)
+}

@@ -1,0 +1,333 @@
+//! Sockets and time: connecting by the ramp, reading what is ready, reading slowly, giving up.
+
+use super::session::{self, Ledger, Session, State, Step};
+use super::{Plan, Protocol, nanos};
+use crate::sys::{self, Epoll, Events};
+use crate::wmsp::{self, Subject};
+use socket2::{Domain, Protocol as IpProtocol, SockAddr, Socket, Type};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+const CONNECTS_PER_ROUND: usize = 64;
+const SLOW_READ_EVERY_NS: u64 = 20_000_000;
+const BUFFER: usize = 256 * 1024;
+
+/// All sessions of a run.
+pub(super) struct Crowd<'a> {
+    plan: &'a Plan,
+    epoll: Epoll,
+    events: Events,
+    buffer: Vec<u8>,
+    sessions: Vec<Session>,
+    started: usize,
+    pub start_ns: u64,
+    next_slow_ns: u64,
+    pub ledger: Ledger,
+}
+
+impl<'a> Crowd<'a> {
+    pub fn new(plan: &'a Plan) -> io::Result<Crowd<'a>> {
+        Ok(Crowd {
+            plan,
+            epoll: Epoll::new()?,
+            events: Events::new(512),
+            buffer: vec![0; BUFFER],
+            sessions: (0..plan.sessions)
+                .map(|i| Session::new(plan.is_slow(i)))
+                .collect(),
+            started: 0,
+            start_ns: 0,
+            next_slow_ns: 0,
+            ledger: Ledger::new(plan),
+        })
+    }
+
+    pub fn settled(&self) -> bool {
+        let l = &self.ledger;
+        l.playing + l.failed + l.lost + l.ended >= self.plan.sessions
+    }
+
+    pub fn run_for(&mut self, time: Duration) -> Result<(), String> {
+        let end = sys::now_ns() + nanos(time);
+        loop {
+            let now = sys::now_ns();
+            if now >= end {
+                return Ok(());
+            }
+            self.round(Duration::from_nanos(end - now).min(Duration::from_millis(20)))?;
+        }
+    }
+
+    pub fn round(&mut self, longest: Duration) -> Result<(), String> {
+        let mut wait = longest;
+        if self.started < self.plan.sessions {
+            self.connect_due();
+            wait = wait.min(Duration::from_millis(1));
+        }
+        if self.plan.slow > 0 {
+            self.read_slow();
+        }
+        let n = self
+            .epoll
+            .wait(&mut self.events, wait)
+            .map_err(|e| format!("epoll: {e}"))?;
+        for i in 0..n {
+            if let Some(ready) = self.events.get(i) {
+                self.on_ready(ready.token as usize, ready.writable);
+            }
+        }
+        Ok(())
+    }
+
+    /// Start the connects that the ramp has come to.
+    fn connect_due(&mut self) {
+        let elapsed = sys::now_ns() - self.start_ns;
+        let due = connects_due(self.plan.sessions, nanos(self.plan.ramp), elapsed);
+        for _ in 0..CONNECTS_PER_ROUND {
+            if self.started >= due {
+                break;
+            }
+            let index = self.started;
+            self.started += 1;
+            self.sessions[index].started_ns = sys::now_ns();
+            self.connect(index);
+        }
+    }
+
+    fn connect(&mut self, index: usize) {
+        let target = &self.plan.targets[index % self.plan.targets.len()];
+        let source = self.plan.source(index);
+        match open_socket(target.addr, source, self.plan.is_slow(index)) {
+            Ok(socket) => {
+                let fd = socket.as_raw_fd();
+                let session = &mut self.sessions[index];
+                session.socket = Some(socket);
+                session.state = State::Connecting;
+                if let Err(e) = self.epoll.add_write(fd, index as u64) {
+                    self.finish(index, &format!("epoll: {e}"));
+                }
+            }
+            Err(e) => self.finish(index, &format!("connect: {e}")),
+        }
+    }
+
+    fn on_ready(&mut self, index: usize, writable: bool) {
+        if self.sessions[index].state == State::Connecting && writable {
+            self.on_connected(index);
+            return;
+        }
+        let Some(fd) = self.sessions[index].fd() else {
+            return;
+        };
+        match sys::recv(fd, &mut self.buffer) {
+            Ok(0) => self.on_closed(index),
+            Ok(n) => self.on_bytes(index, n),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+            Err(e) => self.finish(index, &format!("receive: {e}")),
+        }
+    }
+
+    fn on_connected(&mut self, index: usize) {
+        let session = &self.sessions[index];
+        let Some(socket) = &session.socket else {
+            return;
+        };
+        let fd = socket.as_raw_fd();
+        let error = match socket.take_error() {
+            Ok(None) => None,
+            Ok(Some(e)) | Err(e) => Some(e),
+        };
+        if let Some(e) = error.or_else(|| self.epoll.turn_to_read(fd, index as u64).err()) {
+            self.finish(index, &format!("connect: {e}"));
+            return;
+        }
+        let describe_first = self.plan.describe && session.client_id.is_none();
+        self.ask(index, describe_first);
+    }
+
+    fn ask(&mut self, index: usize, describe: bool) {
+        let plan = self.plan;
+        let target = &plan.targets[index % plan.targets.len()];
+        let subject = Subject {
+            target: &target.path,
+            authority: &target.authority,
+            player: plan.player,
+            session: index,
+        };
+        let session = &mut self.sessions[index];
+        let Protocol::Wmsp = plan.protocol;
+        let text = if describe {
+            wmsp::describe(&subject, false)
+        } else {
+            let start = (index as u64 * 7919)
+                .checked_rem(u64::from(plan.start_spread_ms))
+                .unwrap_or(0);
+            wmsp::play(&subject, session.client_id, &plan.streams, start as u32)
+        };
+        session.state = if describe {
+            State::DescribeHead
+        } else {
+            State::PlayHead
+        };
+        let Some(fd) = session.fd() else { return };
+        match sys::send(fd, text.as_bytes()) {
+            Ok(n) if n == text.len() => {}
+            Ok(_) => self.finish(index, "request did not fit the socket"),
+            Err(e) => self.finish(index, &format!("send: {e}")),
+        }
+    }
+
+    fn on_closed(&mut self, index: usize) {
+        let session = &mut self.sessions[index];
+        // A server may close after Describe; Play then goes on a new connection.
+        if session.state == State::DescribeBody && session.body_left == 0 {
+            session.socket = None;
+            self.connect(index);
+        } else if session.ended {
+            session.state = State::Over;
+            session.socket = None;
+        } else if session.deframer.at_boundary() {
+            self.finish(index, "closed by the server");
+        } else {
+            self.finish(index, "closed by the server inside a packet");
+        }
+    }
+
+    /// `n` bytes of the shared buffer are for this session.
+    fn on_bytes(&mut self, index: usize, n: usize) {
+        let now = sys::now_ns();
+        let session = &mut self.sessions[index];
+        if self.ledger.record {
+            self.ledger.bytes += n as u64;
+            self.ledger.receives += 1;
+        }
+        let data = &self.buffer[..n];
+        let step = match session.state {
+            State::Media => session::media(session, &mut self.ledger, data, now),
+            State::DescribeHead | State::DescribeBody | State::PlayHead => {
+                session::dialogue(session, &mut self.ledger, data, now)
+            }
+            State::Waiting | State::Connecting | State::Over => Ok(Step::Go),
+        };
+        match step {
+            Ok(Step::Go) => {}
+            Ok(Step::Play) => self.ask(index, false),
+            Ok(Step::Slow) => {
+                // From now on read by the clock, not when there is something.
+                if let Some(fd) = self.sessions[index].fd() {
+                    let _ = self.epoll.remove(fd);
+                }
+            }
+            Err(reason) => self.finish(index, &reason),
+        }
+    }
+
+    fn read_slow(&mut self) {
+        let now = sys::now_ns();
+        if now < self.next_slow_ns {
+            return;
+        }
+        self.next_slow_ns = now + SLOW_READ_EVERY_NS;
+        let share = self.plan.slow_bytes_per_s * SLOW_READ_EVERY_NS as f64 / 1e9;
+        for index in self.plan.sessions - self.plan.slow..self.plan.sessions {
+            let session = &mut self.sessions[index];
+            let (State::Media, Some(fd)) = (session.state, session.fd()) else {
+                continue;
+            };
+            session.allowance = (session.allowance + share).min(share * 50.0);
+            let want = (session.allowance as usize).min(BUFFER);
+            if want < 256 {
+                continue;
+            }
+            match sys::recv(fd, &mut self.buffer[..want]) {
+                Ok(0) => self.on_closed(index),
+                Ok(n) => {
+                    self.sessions[index].allowance -= n as f64;
+                    self.on_bytes(index, n);
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(e) => self.finish(index, &format!("receive: {e}")),
+            }
+        }
+    }
+
+    pub fn abandon_waiting(&mut self, reason: &str) {
+        for index in 0..self.sessions.len() {
+            let s = &self.sessions[index];
+            if s.state != State::Over && !s.played {
+                self.finish(index, reason);
+            }
+        }
+        self.started = self.plan.sessions;
+    }
+
+    /// The session is over before its time.
+    fn finish(&mut self, index: usize, reason: &str) {
+        let session = &mut self.sessions[index];
+        if session.state == State::Over {
+            return;
+        }
+        session.state = State::Over;
+        session.socket = None;
+        session.head = Vec::new();
+        let kind = if session.slow { "slow session: " } else { "" };
+        *self
+            .ledger
+            .reasons
+            .entry(format!("{kind}{reason}"))
+            .or_default() += 1;
+        if session.ended {
+            return;
+        }
+        if session.played {
+            self.ledger.playing -= 1;
+            self.ledger.lost += 1;
+        } else {
+            self.ledger.failed += 1;
+        }
+    }
+}
+
+/// How many of `sessions` connects should have begun.
+fn connects_due(sessions: usize, ramp_ns: u64, elapsed_ns: u64) -> usize {
+    if elapsed_ns >= ramp_ns {
+        return sessions;
+    }
+    let share = (sessions as u128 * u128::from(elapsed_ns)) / u128::from(ramp_ns);
+    (share as usize + 1).min(sessions)
+}
+
+fn open_socket(to: SocketAddr, from: Ipv4Addr, slow: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(IpProtocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    if slow {
+        socket.set_recv_buffer_size(4096)?;
+    }
+    if to.is_ipv4() && to.ip().is_loopback() {
+        sys::bind_without_port(socket.as_raw_fd())?;
+        socket.bind(&SockAddr::from(SocketAddrV4::new(from, 0)))?;
+    }
+    match socket.connect(&SockAddr::from(to)) {
+        Ok(()) => {}
+        Err(e) if e.raw_os_error() == Some(libc::EINPROGRESS) => {}
+        Err(e) => return Err(e),
+    }
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn ramp_is_even_and_complete() {
+        assert_eq!(connects_due(1000, 10 * SECOND, 0), 1);
+        assert_eq!(connects_due(1000, 10 * SECOND, 5 * SECOND), 501);
+        assert_eq!(connects_due(1000, 10 * SECOND, 10 * SECOND), 1000);
+        assert_eq!(connects_due(1000, 0, 0), 1000);
+    }
+}
