@@ -1043,3 +1043,55 @@ fn a_packet_pair_is_measured() {
     rig.feed(conn, description());
     assert_eq!(rig.failure(), Some("$M where $P was expected"));
 }
+
+/// A whole session's bytes, as two replies: to Describe and to Play.
+fn session_bytes() -> [Vec<u8>; 2] {
+    let mut play = open_reply("Transfer-Encoding: chunked\r\n");
+    play.extend(chunk(&played(0..3)));
+    play.extend(chunk(
+        &[&end(1)[..], &change(0), &played(0..2), &end(0)].concat(),
+    ));
+    play.extend(b"0\r\n\r\n");
+    let headers = format!("{DESCRIBED}{SUPPORTS}");
+    [reply("200 OK", &headers, &description()), play]
+}
+
+/// What the client makes of these two replies, given in pieces of `size` bytes.
+fn outcome(replies: &[Vec<u8>; 2], size: usize) -> Vec<IngestEvent> {
+    let mut rig = Rig::new(plain());
+    let conn = rig.open();
+    for reply in replies {
+        rig.feed_split(conn, reply, size);
+    }
+    rig.peer_closes(conn);
+    rig.take_events()
+}
+
+proptest::proptest! {
+    /// Contract 6, and hostile input: whatever comes, in whatever pieces, the client makes the same of it.
+    #[test]
+    fn pieces_do_not_matter(
+        which in 0usize..2, at in proptest::prelude::any::<proptest::sample::Index>(),
+        damage in proptest::option::of(proptest::prelude::any::<u8>()), size in 1usize..200,
+    ) {
+        let mut replies = session_bytes();
+        if let Some(byte) = damage {
+            let at = at.index(replies[which].len());
+            replies[which][at] = byte;
+        }
+        let whole = outcome(&replies, usize::MAX);
+        if damage.is_none() {
+            proptest::prop_assert!(whole.contains(&IngestEvent::End(0)));
+        }
+        proptest::prop_assert_eq!(outcome(&replies, size), whole);
+    }
+
+    #[test]
+    fn any_bytes_are_survived(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..400)) {
+        let good = session_bytes();
+        outcome(&[bytes.clone(), good[1].clone()], 50);
+        outcome(&[good[0].clone(), bytes.clone()], 50);
+        let framed = [open_reply(""), bytes].concat();
+        outcome(&[good[0].clone(), framed], 50);
+    }
+}
