@@ -5,6 +5,12 @@
 //! how long it can be left alone. Media bytes do not pass through a server machine: it describes
 //! a [`media::FlowStart`] and the driver sends the packets.
 
+pub mod asf;
 pub mod content;
+pub mod http;
 pub mod machine;
 pub mod media;
+pub mod playlist;
+pub mod rate;
+pub mod wmlog;
+pub mod wmsp;

@@ -83,6 +83,8 @@ pub struct FlowStart {
     pub content: ContentId,
     /// First packet, from a [`crate::content::Cue`].
     pub packet: u32,
+    /// Its send time, from the same cue, ms.
+    pub send_time: u32,
     /// Which streams. Video begins at a key frame.
     pub selection: Selection,
     /// How fast.
@@ -181,4 +183,44 @@ pub enum IngestEvent {
     Failed(Fault),
     /// The client's log was accepted.
     LogSent,
+    /// Something about the session itself.
+    News(Box<News>),
+}
+
+/// What a client learns of its session beside the media.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// The content was described.
+    Described {
+        /// The server's name for itself.
+        server: String,
+        /// What the content can, in the protocol's words.
+        features: String,
+    },
+    /// Whether requests may go where media comes.
+    Pipelined(bool),
+    /// The server accepted to send.
+    Granted {
+        /// First phase.
+        accel: Option<Accel>,
+        /// Thousandths of real time after it.
+        speed_milli: Option<u32>,
+        /// X-StartupProfile as it came.
+        startup_profile: Option<String>,
+    },
+    /// The content is elsewhere; the client goes there.
+    Redirected(String),
+    /// Not media but an announcement file came; what to open next stands in it.
+    Announcement(String),
+    /// Credentials are asked for.
+    Challenged {
+        /// By a proxy on the way, not by the server.
+        proxy: bool,
+        /// The challenges, as they came.
+        challenges: Vec<String>,
+    },
+    /// The next entry waits until streams are selected.
+    Waiting,
+    /// Sending was stopped on request.
+    Stopped,
 }

@@ -1,0 +1,265 @@
+//! `[[point]]`: publishing points.
+
+use super::error::ConfigError;
+use super::limits::{PointLimits, milli};
+use super::units::{BitRate, Span};
+use super::{locate, validate};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// One publishing point.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PointConfig {
+    /// First segment of its URLs; letters, digits, `-`, `_`, `.`, at most 64. Required; the admin
+    /// API takes it from the request.
+    #[serde(default)]
+    pub name: String,
+    /// Own timeline per client, or one shared by all.
+    pub kind: PointKind,
+    /// Where its media comes from.
+    pub source: Source,
+    /// How often a session is served: multiples of 5 ms, 5 ms to 1 s (design decision 18).
+    #[serde(default = "default_cadence")]
+    pub cadence: Span,
+    /// Broadcast: how much history the ring keeps; what a joining client can be given at once.
+    #[serde(default = "default_buffer")]
+    pub buffer: Span,
+    /// Treat streams of one type without a mutual exclusion object as alternatives (decision 10).
+    #[serde(default = "yes")]
+    pub auto_exclude: bool,
+    /// Fast Start: most that a client is granted.
+    #[serde(default = "default_accel_bps")]
+    pub max_accel_bps: BitRate,
+    /// Fast Start: longest stretch of content that is accelerated; `"0s"` switches it off.
+    #[serde(default = "default_accel_duration")]
+    pub max_accel_duration: Span,
+    /// Fast Cache: highest speed granted, times real time.
+    #[serde(default = "default_speed")]
+    pub max_speed: f64,
+    /// How long caches may keep the content without asking again; `"0s"`: not at all.
+    #[serde(default)]
+    pub max_age: Span,
+    /// Keep the source running while nobody watches.
+    #[serde(default)]
+    pub always: bool,
+    /// Send every client there instead; the path below the point is appended.
+    #[serde(default)]
+    pub redirect: Option<String>,
+    /// `false`: the point exists and refuses clients.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// Limits of this point.
+    #[serde(default)]
+    pub limits: PointLimits,
+    #[serde(default, skip_serializing)]
+    multicast: NotBuilt,
+    #[serde(default, skip_serializing)]
+    msbd: NotBuilt,
+    #[serde(default, skip_serializing)]
+    auth: NotBuilt,
+}
+
+impl PointConfig {
+    /// A point with every default.
+    pub fn new(
+        name: impl Into<String>,
+        kind: PointKind,
+        source: impl Into<PathBuf>,
+    ) -> PointConfig {
+        PointConfig {
+            name: name.into(),
+            kind,
+            source: Source::Path(source.into()),
+            cadence: default_cadence(),
+            buffer: default_buffer(),
+            auto_exclude: true,
+            max_accel_bps: default_accel_bps(),
+            max_accel_duration: default_accel_duration(),
+            max_speed: default_speed(),
+            max_age: Span::default(),
+            always: false,
+            redirect: None,
+            enabled: true,
+            limits: PointLimits::default(),
+            multicast: NotBuilt,
+            msbd: NotBuilt,
+            auth: NotBuilt,
+        }
+    }
+
+    /// `max_speed` in thousandths of real time.
+    pub fn max_speed_milli(&self) -> u32 {
+        milli(self.max_speed)
+    }
+}
+
+/// Type of a publishing point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PointKind {
+    /// Every client has its own timeline, from the start.
+    OnDemand,
+    /// All clients share one timeline.
+    Broadcast,
+}
+
+impl PointKind {
+    /// As written in the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            PointKind::OnDemand => "on-demand",
+            PointKind::Broadcast => "broadcast",
+        }
+    }
+}
+
+/// Where a point's media comes from. Written as one string.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A file, or a directory of files.
+    Path(PathBuf),
+}
+
+impl Source {
+    /// The file or directory.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Source::Path(path) => Some(path),
+        }
+    }
+
+    pub(super) fn anchor(&mut self, base: &Path) {
+        match self {
+            Source::Path(path) => *path = base.join(&*path),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Path(path) => path.display().fmt(f),
+        }
+    }
+}
+
+impl std::str::FromStr for Source {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Source, String> {
+        if text.is_empty() {
+            return Err("is empty; expected a file or a directory".to_owned());
+        }
+        if let Some(path) = text.strip_prefix("file:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            return Ok(Source::Path(path.into()));
+        }
+        match text.split_once(':') {
+            // A scheme, unless it could be the start of a file name with a directory in front.
+            Some((scheme, _)) if !scheme.is_empty() && !scheme.contains(['/', '.']) => {
+                Err(format!(
+                    "sources of the kind \"{scheme}:\" are not supported by this build; \
+                 expected a file or a directory (write \"./{text}\" if that is a file name)"
+                ))
+            }
+            _ => Ok(Source::Path(text.into())),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Source {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Source, D::Error> {
+        String::deserialize(d)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+impl Serialize for Source {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+/// A table that other builds know. Its presence is an error that says so, rather than "unknown".
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct NotBuilt;
+
+impl<'de> Deserialize<'de> for NotBuilt {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<NotBuilt, D::Error> {
+        serde::de::IgnoredAny::deserialize(d)?;
+        Err(serde::de::Error::custom(
+            "is not supported by this build; remove it",
+        ))
+    }
+}
+
+fn default_cadence() -> Span {
+    Span::millis(100)
+}
+
+fn default_buffer() -> Span {
+    Span::secs(10)
+}
+
+fn default_accel_bps() -> BitRate {
+    BitRate(3_500_000)
+}
+
+fn default_accel_duration() -> Span {
+    Span::secs(20)
+}
+
+fn default_speed() -> f64 {
+    5.0
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// See [`super::parse_point`].
+pub(super) fn parse_single(
+    name: &str,
+    text: &str,
+    base: &Path,
+) -> Result<PointConfig, ConfigError> {
+    let origin = Path::new("point");
+    if !text.trim_start().starts_with('{') {
+        return parse_table(name, text, base, origin);
+    }
+    let table: toml::Table =
+        serde_json::from_str(text).map_err(|e| ConfigError::plain(origin, &e.to_string()))?;
+    // Lines of the TOML made here mean nothing to whoever sent JSON.
+    parse_table(name, &table.to_string(), base, origin).map_err(ConfigError::without_lines)
+}
+
+fn parse_table(
+    name: &str,
+    text: &str,
+    base: &Path,
+    origin: &Path,
+) -> Result<PointConfig, ConfigError> {
+    let spots = locate::Spots::parse(text, origin)?;
+    let mut point: PointConfig = toml::from_str(text).map_err(|e| spots.syntax(&e))?;
+    if point.name.is_empty() {
+        point.name = name.to_owned();
+    } else if point.name != name {
+        let what = format!(
+            "is \"{}\", but the point is addressed as \"{name}\"",
+            point.name
+        );
+        return Err(spots.place(vec![validate::Complaint {
+            key: "name".to_owned(),
+            what,
+        }]));
+    }
+    let problems = validate::point(&point, &[]);
+    if !problems.is_empty() {
+        return Err(spots.place(problems));
+    }
+    point.source.anchor(base);
+    Ok(point)
+}

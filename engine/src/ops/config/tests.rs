@@ -1,0 +1,332 @@
+use super::*;
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(text, Path::new("/etc/ringcast/ringcast.toml"))
+}
+
+/// The one problem of a text.
+fn problem(text: &str) -> Problem {
+    let error = parse(text).expect_err("the text is accepted");
+    assert_eq!(error.problems.len(), 1, "{error}");
+    error.problems.into_iter().next().expect("counted above")
+}
+
+#[test]
+fn an_empty_file_is_all_defaults() {
+    let config = parse("").expect("an empty file is fine");
+    assert_eq!(config.server, Server::default());
+    assert_eq!(config.limits, Limits::default());
+    assert_eq!(config.listen.congestion, "cubic");
+    assert!(config.points.is_empty());
+}
+
+#[test]
+fn the_design_s_example_is_read() {
+    let config = parse(
+        r#"
+        [server]
+        cores = 2
+        version = "9.1"
+        [listen]
+        http = ["0.0.0.0:80"]
+        mms = ["0.0.0.0:1755"]
+        rtsp = ["[::]:554"]
+        admin = "127.0.0.1:9090"
+        [[point]]
+        name = "vod"
+        kind = "on-demand"
+        source = "content/"
+        [[point]]
+        name = "live"
+        kind = "broadcast"
+        source = "/srv/clip.wmv"
+        cadence = "50ms"
+        [point.limits]
+        player_connections = 10
+        [limits]
+        memory = "2GiB"
+        [log]
+        directory = "logs/"
+        "#,
+    )
+    .expect("valid");
+    assert_eq!(config.server.version.cougar(), "Cougar/9.01.01.3841");
+    assert_eq!(config.server.version.wm_server(), "WMServer/9.1.1.3841");
+    assert_eq!(config.listen.admin.map(|a| a.port()), Some(9090));
+    assert_eq!(
+        config.points[0].source.path(),
+        Some(Path::new("/etc/ringcast/content/"))
+    );
+    assert_eq!(
+        config.points[1].source.path(),
+        Some(Path::new("/srv/clip.wmv"))
+    );
+    assert_eq!(config.points[1].cadence, Span::millis(50));
+    assert_eq!(config.points[1].limits.player_connections, Some(10));
+    assert_eq!(config.limits.memory, Size::gib(2));
+    assert_eq!(
+        config.log.directory.as_deref(),
+        Some(Path::new("/etc/ringcast/logs/"))
+    );
+    assert_eq!(
+        config.point("live").map(|p| p.kind),
+        Some(PointKind::Broadcast)
+    );
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_line_and_what_is_known() {
+    let p = problem("[server]\ncores = 2\ncoers = 3\n");
+    assert_eq!(
+        (p.line, p.column, p.key.as_str()),
+        (Some(3), Some(1), "server.coers")
+    );
+    assert!(
+        p.what.contains("unknown field") && p.what.contains("`cores`"),
+        "{}",
+        p.what
+    );
+}
+
+#[test]
+fn a_value_of_the_wrong_type_is_named_with_its_line() {
+    let p = problem("[listen]\n\nhttp = [\"0.0.0.0:80\", \"nowhere\"]\n");
+    assert_eq!((p.line, p.key.as_str()), (Some(3), "listen.http[2]"));
+    assert_eq!(p.column, Some(23));
+    let p = problem("[server]\ndrain_timeout = 10\n");
+    assert_eq!((p.line, p.key.as_str()), (Some(2), "server.drain_timeout"));
+    assert!(p.what.contains("no unit"), "{}", p.what);
+}
+
+#[test]
+fn text_that_is_no_toml_is_named_with_its_line() {
+    let p = problem("[server]\ncores = \n");
+    assert_eq!(p.line, Some(2));
+}
+
+#[test]
+fn every_value_out_of_range_is_told_at_once() {
+    let error = parse(
+        "[limits]\nmemory = \"1KiB\"\n[[point]]\nname = \"a\"\nkind = \"broadcast\"\nsource = \"x\"\n\
+         cadence = \"7ms\"\nbuffer = \"2m\"\n[[point]]\nname = \"A\"\nkind = \"on-demand\"\nsource = \"y\"\n",
+    )
+    .expect_err("four mistakes");
+    let found: Vec<(Option<usize>, &str)> = error
+        .problems
+        .iter()
+        .map(|p| (p.line, p.key.as_str()))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            (Some(2), "limits.memory"),
+            (Some(7), "point[1].cadence"),
+            (Some(8), "point[1].buffer"),
+            (Some(10), "point[2].name"),
+        ]
+    );
+    let text = error.to_string();
+    assert!(
+        text.starts_with(
+            "/etc/ringcast/ringcast.toml:2:1: limits.memory: is 1KiB; allowed are 16MiB to 16TiB"
+        ),
+        "{text}"
+    );
+}
+
+#[test]
+fn names_of_points_are_safe_in_urls_paths_and_labels() {
+    for bad in [
+        "", "a/b", "..", ".x", "a b", "é", "live.asx", "live.NSC", "a\\\"b",
+    ] {
+        let p = problem(&format!(
+            "[[point]]\nname = \"{bad}\"\nkind = \"broadcast\"\nsource = \"x\"\n"
+        ));
+        assert_eq!(
+            (p.line, p.key.as_str()),
+            (Some(2), "point[1].name"),
+            "{bad:?}"
+        );
+    }
+}
+
+#[test]
+fn what_this_build_does_not_have_is_said() {
+    let head = "[[point]]\nname = \"a\"\nkind = \"broadcast\"\n";
+    for source in ["push:", "http://origin/live", "msbd://h:1"] {
+        let p = problem(&format!("{head}source = \"{source}\"\n"));
+        assert_eq!((p.line, p.key.as_str()), (Some(4), "point[1].source"));
+        assert!(p.what.contains("not supported by this build"), "{}", p.what);
+    }
+    for table in ["multicast", "msbd", "auth"] {
+        let p = problem(&format!("{head}source = \"x\"\n[point.{table}]\na = 1\n"));
+        assert_eq!(p.key, format!("point[1].{table}"));
+        assert!(p.what.contains("not supported by this build"), "{}", p.what);
+    }
+}
+
+#[test]
+fn files_whose_names_have_colons_can_be_written() {
+    let source = |text: &str| text.parse::<Source>();
+    assert_eq!(source("./a:b.wmv"), Ok(Source::Path("./a:b.wmv".into())));
+    assert_eq!(source("file:///x/y"), Ok(Source::Path("/x/y".into())));
+    assert!(source("").is_err());
+}
+
+#[test]
+fn a_listed_cpu_twice_and_a_count_that_differs_are_refused() {
+    let p = problem("[server]\ncpus = [0, 0]\n");
+    assert_eq!(p.key, "server.cpus[2]");
+    let p = problem("[server]\ncores = 3\ncpus = [0, 1]\n");
+    assert_eq!(p.key, "server.cores");
+}
+
+#[test]
+fn one_port_is_not_given_away_twice() {
+    let p = problem("[listen]\nhttp = [\"0.0.0.0:80\"]\nrtsp = [\"0.0.0.0:80\"]\n");
+    assert_eq!((p.line, p.key.as_str()), (Some(3), "listen.rtsp[1]"));
+    let p = problem("[listen]\nhttp = [\"127.0.0.1:80\"]\nadmin = \"127.0.0.1:80\"\n");
+    assert_eq!(p.key, "listen.admin");
+    assert!(parse("[listen]\nhttp = [\"127.0.0.1:0\", \"127.0.0.1:0\"]\n").is_ok());
+}
+
+#[test]
+fn a_point_comes_alone_as_toml_or_json() {
+    let parse_point =
+        |name: &str, text: &str| super::parse_point(name, text, Path::new("/etc/ringcast"));
+    let toml = parse_point("live", "kind = \"broadcast\"\nsource = \"clip.wmv\"\n").expect("valid");
+    let json = parse_point(
+        "live",
+        r#"{"kind": "broadcast", "source": "clip.wmv", "name": "live"}"#,
+    )
+    .expect("valid");
+    assert_eq!(toml, json);
+    assert_eq!(
+        toml.source.path(),
+        Some(Path::new("/etc/ringcast/clip.wmv"))
+    );
+    let other = parse_point(
+        "live",
+        "name = \"x\"\nkind = \"broadcast\"\nsource = \"c\"\n",
+    );
+    assert!(
+        other
+            .expect_err("names differ")
+            .to_string()
+            .contains("\"live\"")
+    );
+    let nested = parse_point(
+        "live",
+        r#"{"kind": "broadcast", "source": "c", "limits": {"player_connections": 3}}"#,
+    )
+    .expect("valid");
+    assert_eq!(nested.limits.player_connections, Some(3));
+    assert!(parse_point("../x", "kind = \"broadcast\"\nsource = \"c\"\n").is_err());
+    let wrong = parse_point(
+        "live",
+        "kind = \"broadcast\"\nsource = \"c\"\n\ncadence = \"3ms\"\n",
+    );
+    assert_eq!(wrong.expect_err("3 ms").problems[0].line, Some(4));
+}
+
+const REFERENCE: &str = include_str!("../../../../deploy/ringcast.toml");
+
+/// The keys that a table of the configuration knows, from what the reader says about one that it
+/// does not know.
+fn known_keys(head: &str) -> Vec<String> {
+    let p = problem(&format!("{head}\nno_such_key = 1\n"));
+    let listed = p.what.split_once("expected").expect("keys are listed").1;
+    listed
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Lines between one table head and the next.
+fn section(text: &str, head: &str) -> String {
+    text.lines()
+        .skip_while(|l| *l != head)
+        .skip(1)
+        .take_while(|l| !l.starts_with('['))
+        .fold(String::new(), |all, line| all + line + "\n")
+}
+
+/// Times that `key = ` or `#key = ` begins a line.
+fn written(text: &str, key: &str) -> usize {
+    text.lines()
+        .filter(|l| l.trim_start_matches('#').split(" = ").next() == Some(key))
+        .count()
+}
+
+#[test]
+fn the_reference_file_is_valid_and_its_values_are_the_defaults() {
+    let config = parse(REFERENCE).expect("the reference file");
+    assert_eq!(config.limits, Limits::default());
+    assert_eq!(
+        Listen {
+            http: Vec::new(),
+            admin: None,
+            ..config.listen.clone()
+        },
+        Listen::default()
+    );
+    assert_eq!(
+        Log {
+            directory: None,
+            ..config.log.clone()
+        },
+        Log::default()
+    );
+    assert_eq!(
+        Server {
+            cache_dir: None,
+            ..config.server.clone()
+        },
+        Server::default()
+    );
+    let plain = PointConfig::new("vod", PointKind::OnDemand, "/srv/ringcast/");
+    assert_eq!(config.points[0], plain);
+}
+
+#[test]
+fn the_reference_file_s_commented_values_are_valid_too() {
+    let text: String = REFERENCE
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(rest) if rest.starts_with(|c: char| c.is_ascii_lowercase()) => format!("{rest}\n"),
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    let config = parse(&text).expect("uncommented");
+    assert_eq!(config.server.cpus, Some(vec![0, 1]));
+    assert!(config.points[0].redirect.is_some());
+}
+
+#[test]
+fn the_reference_file_documents_every_key_once() {
+    let mut keys = 0;
+    for head in ["[server]", "[listen]", "[limits]", "[log]"] {
+        for key in known_keys(head) {
+            assert_eq!(written(&section(REFERENCE, head), &key), 1, "{head} {key}");
+            keys += 1;
+        }
+    }
+    let point_head = "[[point]]\nname = \"a\"\nkind = \"broadcast\"\nsource = \"x\"";
+    for key in known_keys(point_head) {
+        let table = format!("[point.{key}]");
+        let stands = written(&section(REFERENCE, "[[point]]"), &key) == 1;
+        assert!(stands || REFERENCE.contains(&table), "[[point]] {key}");
+        keys += 1;
+    }
+    for key in known_keys(&format!("{point_head}\n[point.limits]")) {
+        assert_eq!(
+            written(&section(REFERENCE, "[point.limits]"), &key),
+            1,
+            "{key}"
+        );
+        keys += 1;
+    }
+    assert!(keys > 50, "only {keys} keys were looked for");
+}

@@ -1,0 +1,133 @@
+//! Small documents about points: announcements and the overview page.
+
+use super::Point;
+use crate::shard::Shard;
+use bytes::Bytes;
+use protocols::content::{Answer, OpenRequest};
+use protocols::playlist::asx::{self, Announcement};
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+/// Files of a directory that its announcement and the overview list.
+const LISTED_FILES_MAX: usize = 500;
+
+/// The `.asx` of a point, or of one of its files.
+pub fn announce(
+    shard: &Shard,
+    request: &OpenRequest,
+    point: &Arc<Point>,
+    file: &[String],
+) -> Answer {
+    let host = host_of(shard, request);
+    let paths = if file.is_empty() {
+        paths_of(point)
+    } else {
+        vec![path(point, file)]
+    };
+    let body = match paths.as_slice() {
+        [one] => asx::announcement(&Announcement {
+            urls: &urls(&host, one),
+            title: Some(one.rsplit('/').next().unwrap_or(one)),
+            ..Announcement::default()
+        }),
+        many => {
+            let entries: Vec<Vec<String>> = many.iter().map(|p| urls(&host, p)).collect();
+            let entries: Vec<Announcement<'_>> = entries
+                .iter()
+                .map(|urls| Announcement {
+                    urls,
+                    ..Announcement::default()
+                })
+                .collect();
+            asx::announcement_of(&entries)
+        }
+    };
+    Answer::Document {
+        content_type: asx::CONTENT_TYPE,
+        body: Bytes::from(body),
+    }
+}
+
+/// A page with every point, for people who open the server in a browser.
+pub fn overview(shard: &Shard, request: &OpenRequest) -> Answer {
+    let host = host_of(shard, request);
+    let mut page = String::from(
+        "<!DOCTYPE html><html><head><meta charset=\"utf-8\"><title>Ringcast</title></head>\
+         <body><h1>Ringcast</h1><ul>\n",
+    );
+    for point in shard.points() {
+        if !point.config.enabled {
+            continue;
+        }
+        for path in paths_of(&point) {
+            let path = html(&path);
+            let host = html(&host);
+            let _ = writeln!(
+                page,
+                "<li>{} <a href=\"{path}.asx\">{path}</a> \
+                 <code>mms://{host}{path}</code> <a href=\"{path}\">download or listen</a></li>",
+                point.config.kind.name(),
+            );
+        }
+    }
+    page.push_str("</ul></body></html>\n");
+    Answer::Document {
+        content_type: "text/html; charset=utf-8",
+        body: Bytes::from(page),
+    }
+}
+
+/// URLs of a content, in the order in which players should try them.
+fn urls(host: &str, path: &str) -> Vec<String> {
+    vec![
+        format!("http://{host}{path}"),
+        format!("mms://{host}{path}"),
+    ]
+}
+
+fn host_of(shard: &Shard, request: &OpenRequest) -> String {
+    let plain = |h: &&str| {
+        !h.is_empty()
+            && h.len() <= 255
+            && h.chars().all(|c| {
+                c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']' | '_')
+            })
+    };
+    Some(request.authority.as_str())
+        .filter(plain)
+        .map_or_else(|| shard.host().to_owned(), str::to_owned)
+}
+
+fn paths_of(point: &Point) -> Vec<String> {
+    if point.is_broadcast() || point.file.is_some() {
+        return vec![format!("/{}", point.config.name)];
+    }
+    point
+        .root
+        .list(LISTED_FILES_MAX)
+        .into_iter()
+        .map(|file| path(point, &[file]))
+        .collect()
+}
+
+fn path(point: &Point, file: &[String]) -> String {
+    let mut path = format!("/{}", point.config.name);
+    for name in file {
+        path.push('/');
+        for byte in name.bytes() {
+            if byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'~') {
+                path.push(char::from(byte));
+            } else {
+                let _ = write!(path, "%{byte:02X}");
+            }
+        }
+    }
+    path
+}
+
+fn html(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+}

@@ -1,0 +1,178 @@
+//! Publishing points: what a URL names, what is open of it, and how live media gets from the
+//! point's home core to the cores that have viewers.
+
+mod answer;
+mod document;
+mod home;
+mod live;
+
+pub use answer::{answer, open_source, reason_of};
+pub use home::{LiveHome, Parcel};
+pub use live::{Batch, BatchBuilder, LiveFeed, LiveHead, LiveRing};
+
+use crate::ops::config::{PointConfig, PointKind, Source};
+use crate::policy::{Player, PointLimiter};
+use crate::source::{AsfFile, Root};
+use protocols::content::{Content, Protocol, StreamInfo};
+use protocols::machine::CoreId;
+use std::cell::Cell;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+/// A publishing point, the same object on every core.
+pub struct Point {
+    /// Number, never used again.
+    pub id: u32,
+    /// As configured.
+    pub config: PointConfig,
+    /// The core that runs its source, if it is a broadcast.
+    pub home: CoreId,
+    /// Its limits and what is used of them.
+    pub limiter: Arc<PointLimiter>,
+    /// Where its files are.
+    pub root: Root,
+    /// The one file that it names, if it names a file.
+    pub file: Option<String>,
+    /// Why its source does not play.
+    failure: Mutex<Option<String>>,
+}
+
+impl Point {
+    /// Open a point's directory.
+    ///
+    /// # Errors
+    /// What the kernel says about the source's path.
+    pub fn open(id: u32, config: PointConfig, cores: usize) -> io::Result<Point> {
+        let Source::Path(path) = &config.source;
+        let (root, file) = if path.is_dir() {
+            (Root::open(path)?, None)
+        } else {
+            let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
+            let name = path
+                .file_name()
+                .and_then(|n| n.to_str())
+                .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file name"))?;
+            std::fs::metadata(path)?;
+            let root = Root::open(parent.unwrap_or(std::path::Path::new(".")))?;
+            (root, Some(name.to_owned()))
+        };
+        if config.kind == PointKind::Broadcast && file.is_none() {
+            return Err(io::Error::new(
+                io::ErrorKind::IsADirectory,
+                "a broadcast plays one file, not a directory",
+            ));
+        }
+        Ok(Point {
+            id,
+            home: CoreId((id as usize % cores.max(1)) as u8),
+            limiter: PointLimiter::new(config.limits.clone()),
+            root,
+            file,
+            failure: Mutex::default(),
+            config,
+        })
+    }
+
+    /// True if all its clients share one timeline.
+    pub fn is_broadcast(&self) -> bool {
+        self.config.kind == PointKind::Broadcast
+    }
+
+    /// Why its source does not play, if it does not.
+    pub fn failure(&self) -> Option<String> {
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.clone()
+    }
+
+    /// Note why its source does not play, or that it does.
+    pub fn set_failure(&self, why: Option<String>) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// ms of live history.
+    pub fn buffer_ms(&self) -> u32 {
+        u32::try_from(self.config.buffer.get().as_millis()).unwrap_or(u32::MAX)
+    }
+}
+
+/// A content that a session has open. Shared by the machine's name for it and the flow.
+pub struct OpenContent {
+    /// Of which point.
+    pub point: Arc<Point>,
+    /// What the machine was told.
+    pub facts: Content,
+    /// Where its packets come from.
+    supply: ContentSupply,
+    /// Who asked.
+    pub client: ClientFacts,
+    /// Its place in the limits, if media was asked for.
+    pub player: Cell<Option<Player>>,
+}
+
+/// Who opened a content, for logs.
+#[derive(Clone, Debug)]
+pub struct ClientFacts {
+    /// Address.
+    pub peer: SocketAddr,
+    /// What it calls itself.
+    pub user_agent: String,
+    /// Path and query.
+    pub target: String,
+    /// Host that it named; may be empty.
+    pub authority: String,
+    /// Through which protocol.
+    pub protocol: Protocol,
+    /// When.
+    pub since: SystemTime,
+}
+
+/// Where packets come from.
+pub enum ContentSupply {
+    /// A live stream.
+    Live(Rc<LiveFeed>),
+    /// A file.
+    File(Rc<AsfFile>),
+}
+
+impl OpenContent {
+    /// A content of a point.
+    pub fn new(
+        point: Arc<Point>,
+        facts: Content,
+        supply: ContentSupply,
+        client: ClientFacts,
+        player: Option<Player>,
+    ) -> OpenContent {
+        if let ContentSupply::Live(feed) = &supply {
+            feed.viewers.set(feed.viewers.get() + 1);
+        }
+        OpenContent {
+            point,
+            facts,
+            supply,
+            client,
+            player: Cell::new(player),
+        }
+    }
+
+    /// Where its packets come from.
+    pub fn supply(&self) -> &ContentSupply {
+        &self.supply
+    }
+
+    /// Its streams.
+    pub fn streams(&self) -> &[StreamInfo] {
+        &self.facts.streams
+    }
+}
+
+impl Drop for OpenContent {
+    fn drop(&mut self) {
+        if let ContentSupply::Live(feed) = &self.supply {
+            feed.viewers.set(feed.viewers.get().saturating_sub(1));
+        }
+    }
+}

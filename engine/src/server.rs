@@ -1,0 +1,402 @@
+//! The server as a whole: starting its cores, changing its points, stopping it.
+
+mod control;
+
+use crate::front::{Front, listen};
+use crate::lanes::Lanes;
+use crate::ops::admin::{Admin, Control};
+use crate::ops::config::{Config, Size};
+use crate::ops::log::{LogIdentity, LogWriter};
+use crate::ops::metrics::{Facts, Metrics};
+use crate::policy::Limiter;
+use crate::rt::net::{Bound, ListenOptions};
+use crate::rt::{self, CoreThread, DoorbellHandle};
+use crate::shard::{Message, Shard, ShardParts};
+use crate::source::Indexing;
+use control::Controller;
+use protocols::content::Protocol;
+use protocols::machine::CoreId;
+use protocols::wmsp;
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::RawFd;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
+
+/// Send buffer that connections inherit until they carry media, bytes of payload.
+const SEND_BUFFER_IDLE: usize = 64 << 10;
+
+/// Part of the configured memory that files' packets may take; the rest is for rings.
+const CACHE_SHARE: u64 = 2;
+
+/// How long the cores may take to start.
+const START_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener.
+    #[error("cannot listen on {address}: {error}{}", hint_of(error))]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
+    /// A publishing point.
+    #[error("point \"{name}\": {path}: {error}")]
+    Point {
+        /// Which.
+        name: String,
+        /// Its source.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The log directory.
+    #[error("the log cannot be written: {0}")]
+    Log(io::Error),
+    /// The index cache.
+    #[error("the index cache cannot be used: {0}")]
+    Indexing(io::Error),
+    /// A core's thread or its rings.
+    #[error("a core could not be started: {0}")]
+    Core(io::Error),
+    /// Explicit CPUs that do not exist or may not be used.
+    #[error("cpu {0} is not available to this process")]
+    Cpu(usize),
+}
+
+fn hint_of(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "; another process has this port",
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need the CAP_NET_BIND_SERVICE capability"
+        }
+        io::ErrorKind::NotFound => {
+            "; that congestion control is not in this kernel, see net.ipv4.tcp_available_congestion_control"
+        }
+        _ => "",
+    }
+}
+
+/// Where the server can be reached.
+#[derive(Clone, Debug, Default)]
+pub struct Addresses {
+    /// HTTP listeners, with the ports that were assigned.
+    pub http: Vec<SocketAddr>,
+    /// The admin port.
+    pub admin: Option<SocketAddr>,
+}
+
+/// What a reload did.
+#[derive(Clone, Debug, Default)]
+pub struct ReloadReport {
+    /// Points that are new.
+    pub added: Vec<String>,
+    /// Points that were changed: their sessions were ended.
+    pub replaced: Vec<String>,
+    /// Points that are gone: their sessions were ended.
+    pub removed: Vec<String>,
+    /// Sections that differ and need a restart.
+    pub needs_restart: Vec<&'static str>,
+}
+
+/// A running server.
+pub struct Server {
+    controller: Arc<Controller>,
+    cores: Mutex<Vec<CoreThread>>,
+    listeners: Vec<RawFd>,
+    addresses: Addresses,
+    admin: Option<Admin>,
+    log: Mutex<Option<LogWriter>>,
+}
+
+impl Server {
+    /// Start a server. When this returns every listener is bound and every core ticks.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing is left running then.
+    pub fn start(config: Config) -> Result<Server, StartError> {
+        let cpus = cpus_of(&config)?;
+        let metrics = Metrics::new();
+        let now = rt::now();
+        let limiter = Limiter::new(config.limits.clone(), now);
+        let indexing =
+            Indexing::start(config.server.cache_dir.clone()).map_err(StartError::Indexing)?;
+        let identity = LogIdentity {
+            host: config.server.name.clone(),
+            cores: cpus.len(),
+        };
+        let log = LogWriter::start(&config.log, identity, Arc::clone(&metrics))
+            .map_err(StartError::Log)?;
+        let bells = cpus
+            .iter()
+            .map(|_| DoorbellHandle::new())
+            .collect::<io::Result<Vec<_>>>()
+            .map_err(StartError::Core)?;
+        let lanes = Lanes::new(bells.clone());
+        let (mut bound, addresses) = bind(&config, cpus.len())?;
+        metrics.set_facts(Facts {
+            ring_depth: rt::RING_DEPTH as u32,
+            congestion: bound
+                .first()
+                .map(|core| {
+                    core.iter()
+                        .map(|b| (b.local.to_string(), b.congestion()))
+                        .collect()
+                })
+                .unwrap_or_default(),
+        });
+        let host = host_name(&config, &addresses);
+        let cache_bytes = config.limits.memory.as_usize() / CACHE_SHARE as usize / cpus.len();
+        let controller = Controller::new(
+            config.clone(),
+            lanes.clone(),
+            Arc::clone(&metrics),
+            Arc::clone(&limiter),
+            cpus.len(),
+        )?;
+        let (ready, started) = mpsc::channel();
+        let mut cores = Vec::new();
+        for (number, cpu) in cpus.iter().enumerate() {
+            let id = CoreId(number as u8);
+            let parts = ShardParts {
+                id,
+                lanes: lanes.clone(),
+                metrics: Arc::clone(&metrics),
+                log: log.handle(id),
+                limiter: Arc::clone(&limiter),
+                indexing: indexing.clone(),
+                host: host.clone(),
+                cache_bytes,
+                send_buffer: config.listen.sndbuf.map(buffer_bytes),
+            };
+            let http = http_config(&config, id, cpus.len()).map_err(StartError::Core)?;
+            let listeners = bound.pop().unwrap_or_default();
+            let (ready, bell) = (ready.clone(), bells[number].clone());
+            let thread = CoreThread::start(&format!("core-{number}"), *cpu, move || {
+                run_core(parts, http, listeners, bell, ready)
+            });
+            cores.push(thread.map_err(StartError::Core)?);
+        }
+        drop(ready);
+        let mut listeners = Vec::new();
+        for _ in 0..cores.len() {
+            match started.recv_timeout(START_PATIENCE) {
+                Ok(fds) => listeners.extend(fds),
+                Err(_) => return Err(why_not_started(cores)),
+            }
+        }
+        controller.publish();
+        controller.set_ready();
+        let admin = start_admin(&config, &controller, &metrics)?;
+        let addresses = Addresses {
+            admin: admin.as_ref().map(Admin::address),
+            ..addresses
+        };
+        Ok(Server {
+            controller,
+            cores: Mutex::new(cores),
+            listeners,
+            addresses,
+            admin,
+            log: Mutex::new(Some(log)),
+        })
+    }
+
+    /// Where it can be reached.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// All counters.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        self.controller.metrics()
+    }
+
+    /// Put a new configuration in force: points and limits. Sessions of unchanged points go on.
+    ///
+    /// # Errors
+    /// Says which point cannot be opened; then everything is as before.
+    pub fn reload(&self, config: Config) -> Result<ReloadReport, StartError> {
+        self.controller.reload(config)
+    }
+
+    /// Have the log files opened anew, for a rotation from outside.
+    pub fn reopen_logs(&self) {
+        if let Ok(log) = self.log.lock()
+            && let Some(log) = log.as_ref()
+        {
+            log.reopen();
+        }
+    }
+
+    /// Take no new connections, let running sessions end for `patience`, then stop.
+    pub fn drain(&self, patience: Duration) {
+        let begun = Instant::now();
+        self.controller.set_draining();
+        self.controller.tell_all(|| Message::Drain);
+        for fd in &self.listeners {
+            rt::shut_down(*fd, Shutdown::Read);
+        }
+        while begun.elapsed() < patience && self.controller.sessions() > 0 {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.stop();
+    }
+
+    /// Stop now.
+    pub fn stop(&self) {
+        self.controller.tell_all(|| Message::Stop);
+        let cores = match self.cores.lock() {
+            Ok(mut cores) => std::mem::take(&mut *cores),
+            Err(_) => return,
+        };
+        for core in cores {
+            if let Err(error) = core.join() {
+                tracing::error!(%error, "a core ended badly");
+            }
+        }
+        if let Ok(mut log) = self.log.lock() {
+            log.take();
+        }
+    }
+
+    /// True if an admin port is served.
+    pub fn has_admin(&self) -> bool {
+        self.admin.is_some()
+    }
+}
+
+async fn run_core(
+    parts: ShardParts,
+    http: wmsp::server::Config,
+    listeners: Vec<Bound>,
+    bell: DoorbellHandle,
+    ready: mpsc::Sender<Vec<RawFd>>,
+) {
+    let shard = Shard::new(parts);
+    let machine = Box::new(wmsp::server::Server::new(http));
+    let front = shard.add_front(Front::new(machine, Protocol::Http));
+    let fds = listeners
+        .into_iter()
+        .map(|bound| listen(&shard, front, bound))
+        .collect();
+    match bell.listen() {
+        Ok(bell) => {
+            let shard = Rc::clone(&shard);
+            rt::spawn(async move {
+                while bell.wait().await.is_ok() {
+                    shard.receive_messages();
+                }
+            });
+        }
+        Err(error) => tracing::error!(%error, "no bell: messages wait for the tick"),
+    }
+    if ready.send(fds).is_ok() {
+        shard.run().await;
+    }
+}
+
+/// The cores did not report: the first one's error says why.
+fn why_not_started(cores: Vec<CoreThread>) -> StartError {
+    for core in cores {
+        if let Err(error) = core.join() {
+            return StartError::Core(error);
+        }
+    }
+    StartError::Core(io::Error::new(
+        io::ErrorKind::TimedOut,
+        "the cores did not come up in time",
+    ))
+}
+
+/// Listeners for each core. The first core's bind decides the port where 0 was asked for.
+fn bind(config: &Config, cores: usize) -> Result<(Vec<Vec<Bound>>, Addresses), StartError> {
+    let options = ListenOptions {
+        backlog: i32::try_from(config.listen.backlog).unwrap_or(i32::MAX),
+        congestion: config.listen.congestion.clone(),
+        send_buffer: SEND_BUFFER_IDLE,
+    };
+    let mut bound: Vec<Vec<Bound>> = (0..cores).map(|_| Vec::new()).collect();
+    let mut addresses = Addresses::default();
+    for asked in &config.listen.http {
+        let mut address = *asked;
+        refuse_taken(address)?;
+        for core in &mut bound {
+            let listener = Bound::new(address, &options)
+                .map_err(|error| StartError::Listen { address, error })?;
+            address = listener.local;
+            core.push(listener);
+        }
+        addresses.http.push(address);
+    }
+    Ok((bound, addresses))
+}
+
+/// With SO_REUSEPORT a second server of the same user would silently share the port.
+fn refuse_taken(address: SocketAddr) -> Result<(), StartError> {
+    if address.port() == 0 {
+        return Ok(());
+    }
+    match std::net::TcpListener::bind(address) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(StartError::Listen { address, error }),
+    }
+}
+
+fn start_admin(
+    config: &Config,
+    controller: &Arc<Controller>,
+    metrics: &Arc<Metrics>,
+) -> Result<Option<Admin>, StartError> {
+    let Some(address) = config.listen.admin else {
+        return Ok(None);
+    };
+    let failed = |error| StartError::Listen { address, error };
+    let listener = std::net::TcpListener::bind(address).map_err(failed)?;
+    let control: Arc<dyn Control> = Arc::clone(controller) as Arc<dyn Control>;
+    Admin::start(listener, Arc::clone(metrics), control, config.base())
+        .map(Some)
+        .map_err(failed)
+}
+
+/// What the HTTP machine of a core is told.
+fn http_config(config: &Config, core: CoreId, cores: usize) -> io::Result<wmsp::server::Config> {
+    let mut http = wmsp::server::Config::new(core, cores as u8, rt::random_seed()?);
+    http.server = config.server.version.cougar();
+    http.idle_timeout = config.limits.idle_timeout.get();
+    http.request_timeout = config.limits.header_timeout.get();
+    http.limits.head_bytes_max = config.limits.max_head.as_usize();
+    http.limits.body_bytes_max = config.limits.max_body.as_usize();
+    Ok(http)
+}
+
+/// The CPUs to pin cores to.
+fn cpus_of(config: &Config) -> Result<Vec<usize>, StartError> {
+    let allowed = rt::allowed_cpus();
+    if let Some(cpus) = &config.server.cpus {
+        return match cpus.iter().find(|cpu| !allowed.contains(cpu)) {
+            Some(missing) => Err(StartError::Cpu(*missing)),
+            None => Ok(cpus.clone()),
+        };
+    }
+    let count = config.server.cores.unwrap_or(allowed.len()).max(1);
+    // More cores than CPUs share them in turn: of use in tests only, and allowed.
+    Ok((0..count).map(|n| allowed[n % allowed.len()]).collect())
+}
+
+fn host_name(config: &Config, addresses: &Addresses) -> String {
+    let name = config.server.name.clone().unwrap_or_else(rt::host_name);
+    match addresses.http.first().map(SocketAddr::port) {
+        None | Some(80) => name,
+        Some(port) => format!("{name}:{port}"),
+    }
+}
+
+fn buffer_bytes(size: Size) -> u32 {
+    u32::try_from(size.as_usize()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,258 @@
+//! The control plane: which points exist, who may change them, and what state they are in.
+
+use super::{ReloadReport, StartError};
+use crate::lanes::Lanes;
+use crate::ops::admin::{Added, Control, ControlError, PointState, PointStatus, Readiness};
+use crate::ops::config::{Config, PointConfig};
+use crate::ops::metrics::Metrics;
+use crate::points::Point;
+use crate::policy::Limiter;
+use crate::rt;
+use crate::shard::Message;
+use protocols::machine::CoreId;
+use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+const STARTING: u8 = 0;
+const READY: u8 = 1;
+const DRAINING: u8 = 2;
+
+/// Times that a message is offered to a core whose lane is full, a millisecond apart.
+const OFFERS_MAX: usize = 2000;
+
+/// See the module. Shared with the admin threads.
+pub struct Controller {
+    state: Mutex<State>,
+    readiness: AtomicU8,
+    lanes: Lanes<Message>,
+    metrics: Arc<Metrics>,
+    limiter: Arc<Limiter>,
+    cores: usize,
+}
+
+struct State {
+    config: Config,
+    points: Arc<Vec<Arc<Point>>>,
+    next_id: u32,
+}
+
+impl Controller {
+    /// Open every point of the configuration.
+    ///
+    /// # Errors
+    /// Names the first one that cannot be opened.
+    pub fn new(
+        config: Config,
+        lanes: Lanes<Message>,
+        metrics: Arc<Metrics>,
+        limiter: Arc<Limiter>,
+        cores: usize,
+    ) -> Result<Arc<Controller>, StartError> {
+        let controller = Controller {
+            state: Mutex::new(State {
+                config: Config::default(),
+                points: Arc::default(),
+                next_id: 0,
+            }),
+            readiness: AtomicU8::new(STARTING),
+            lanes,
+            metrics,
+            limiter,
+            cores,
+        };
+        controller.exchange(&mut controller.lock(), config)?;
+        Ok(Arc::new(controller))
+    }
+
+    /// All counters.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// The cores take sessions.
+    pub fn set_ready(&self) {
+        self.readiness.store(READY, SeqCst);
+    }
+
+    /// The server is being stopped.
+    pub fn set_draining(&self) {
+        self.readiness.store(DRAINING, SeqCst);
+    }
+
+    /// Sessions now.
+    pub fn sessions(&self) -> u64 {
+        self.metrics.totals().sessions
+    }
+
+    /// Tell the cores which points exist.
+    pub fn publish(&self) {
+        let points = Arc::clone(&self.lock().points);
+        self.tell_all(|| Message::Points(Arc::clone(&points)));
+    }
+
+    /// Send a message to every core.
+    pub fn tell_all(&self, make: impl Fn() -> Message) {
+        for core in 0..self.cores {
+            let mut message = make();
+            for _ in 0..OFFERS_MAX {
+                match self
+                    .lanes
+                    .call(self.lanes.outside(), CoreId(core as u8), message)
+                {
+                    Ok(()) => break,
+                    Err(back) => message = back,
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+
+    /// See [`super::Server::reload`].
+    pub fn reload(&self, config: Config) -> Result<ReloadReport, StartError> {
+        let report = {
+            let mut state = self.lock();
+            let report = self.exchange(&mut state, config)?;
+            self.limiter.set(state.config.limits.clone(), rt::now());
+            report
+        };
+        self.publish();
+        for name in report.removed.iter().chain(&report.replaced) {
+            self.metrics.forget_point(name);
+        }
+        Ok(report)
+    }
+
+    /// Make the points of a configuration, keeping those that are the same.
+    fn exchange(&self, state: &mut State, config: Config) -> Result<ReloadReport, StartError> {
+        let mut report = ReloadReport::default();
+        let mut points = Vec::new();
+        let mut next_id = state.next_id;
+        for wanted in &config.points {
+            let old = state.points.iter().find(|p| p.config.name == wanted.name);
+            match old {
+                Some(old) if old.config == *wanted => {
+                    points.push(Arc::clone(old));
+                    continue;
+                }
+                Some(_) => report.replaced.push(wanted.name.clone()),
+                None => report.added.push(wanted.name.clone()),
+            }
+            points.push(Arc::new(self.open(next_id, wanted)?));
+            next_id += 1;
+        }
+        report.removed = state
+            .points
+            .iter()
+            .map(|p| p.config.name.clone())
+            .filter(|name| !config.points.iter().any(|p| p.name == *name))
+            .collect();
+        let sections = [
+            ("server", state.config.server != config.server),
+            ("listen", state.config.listen != config.listen),
+            ("log", state.config.log != config.log),
+        ];
+        report.needs_restart = sections.iter().filter(|s| s.1).map(|s| s.0).collect();
+        state.points = Arc::new(points);
+        state.next_id = next_id;
+        state.config = config;
+        Ok(report)
+    }
+
+    fn open(&self, id: u32, config: &PointConfig) -> Result<Point, StartError> {
+        Point::open(id, config.clone(), self.cores).map_err(|error| StartError::Point {
+            name: config.name.clone(),
+            path: config.source.path().unwrap_or("".as_ref()).to_path_buf(),
+            error,
+        })
+    }
+
+    fn change(
+        &self,
+        name: &str,
+        edit: impl FnOnce(&mut Vec<PointConfig>) -> Result<Added, ControlError>,
+    ) -> Result<Added, ControlError> {
+        if self.readiness.load(SeqCst) != READY {
+            return Err(ControlError::Unavailable("starting or draining".into()));
+        }
+        let mut config = self.lock().config.clone();
+        let added = edit(&mut config.points)?;
+        if added != Added::Unchanged {
+            self.reload(config)
+                .map_err(|error| ControlError::Invalid(error.to_string()))?;
+            tracing::info!(point = name, "points changed through the API");
+        }
+        Ok(added)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Control for Controller {
+    fn readiness(&self) -> Readiness {
+        match self.readiness.load(SeqCst) {
+            STARTING => Readiness::Starting,
+            READY => Readiness::Ready,
+            _ => Readiness::Draining,
+        }
+    }
+
+    fn points(&self) -> Vec<PointStatus> {
+        let points = Arc::clone(&self.lock().points);
+        let mut list: Vec<PointStatus> = points
+            .iter()
+            .map(|point| {
+                let error = point.failure();
+                let sessions = point.limiter.players();
+                PointStatus {
+                    name: point.config.name.clone(),
+                    kind: point.config.kind.name(),
+                    source: point.config.source.to_string(),
+                    state: match &error {
+                        _ if !point.config.enabled => PointState::Disabled,
+                        Some(_) => PointState::Failed,
+                        None if point.is_broadcast() && !point.config.always && sessions == 0 => {
+                            PointState::Idle
+                        }
+                        None => PointState::Running,
+                    },
+                    error,
+                    sessions,
+                }
+            })
+            .collect();
+        list.sort_by(|a, b| a.name.cmp(&b.name));
+        list
+    }
+
+    fn add_point(&self, point: PointConfig) -> Result<Added, ControlError> {
+        let name = point.name.clone();
+        self.change(&name, |points| {
+            match points.iter_mut().find(|p| p.name == point.name) {
+                Some(old) if *old == point => Ok(Added::Unchanged),
+                Some(old) => {
+                    *old = point;
+                    Ok(Added::Replaced)
+                }
+                None => {
+                    points.push(point);
+                    Ok(Added::Created)
+                }
+            }
+        })
+    }
+
+    fn remove_point(&self, name: &str) -> Result<(), ControlError> {
+        self.change(name, |points| {
+            let before = points.len();
+            points.retain(|p| p.name != name);
+            if points.len() == before {
+                return Err(ControlError::NoSuchPoint(name.to_owned()));
+            }
+            Ok(Added::Replaced)
+        })
+        .map(|_| ())
+    }
+}

@@ -1,0 +1,447 @@
+//! The flows of a core: starting, commanding and pumping them, and when each has its turn.
+
+use super::Shard;
+use super::flow::{CATCHING_UP, Flow, Pumped, Turning};
+use super::outlet::Outlet;
+use super::wheel::{Seat, TICK, Wheel};
+use crate::points::{ContentSupply, OpenContent};
+use crate::rt;
+use protocols::content::{Level, Selection, StreamKind};
+use protocols::machine::{ConnId, Time};
+use protocols::media::{
+    FlowCommand, FlowEnd, FlowEvent, FlowId, FlowStart, FlowTotals, Framer, Pace, PacketMeta,
+    SLOT_HEAD,
+};
+use protocols::rate::pacer::Pacer;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// How often a session that is ahead of real time is served.
+const EAGER_CADENCE: Duration = Duration::from_millis(20);
+
+/// Smallest send buffer of a connection that carries media, bytes of payload.
+const SEND_BUFFER_MIN: u32 = 64 << 10;
+
+/// Send buffer of a download, bytes of payload.
+const SEND_BUFFER_COPY: u32 = 512 << 10;
+
+/// A send that is later than the cadence and this is counted as late.
+const LATE_SLACK: Duration = Duration::from_millis(50);
+
+type FlowKey = (u8, FlowId);
+
+/// The flow table of a core.
+pub struct Flows {
+    slots: Vec<Option<Box<Flow>>>,
+    free: Vec<u32>,
+    by_key: HashMap<FlowKey, u32>,
+    wheels: Vec<Wheel>,
+    count: usize,
+}
+
+impl Flows {
+    /// No flows.
+    pub fn new(_now: Time) -> Flows {
+        Flows {
+            slots: Vec::new(),
+            free: Vec::new(),
+            by_key: HashMap::new(),
+            wheels: Vec::new(),
+            count: 0,
+        }
+    }
+
+    /// Flows now.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    fn insert(&mut self, flow: Flow, cadence: Duration, now: Time) -> u32 {
+        let index = self.free.pop().unwrap_or(self.slots.len() as u32);
+        if index as usize == self.slots.len() {
+            self.slots.push(None);
+        }
+        self.by_key.insert(flow.key, index);
+        self.slots[index as usize] = Some(Box::new(flow));
+        self.count += 1;
+        self.sit(index, cadence, now);
+        index
+    }
+
+    fn remove(&mut self, index: u32) -> Option<Box<Flow>> {
+        let flow = self.slots.get_mut(index as usize)?.take()?;
+        self.stand_up(flow.seat);
+        self.by_key.remove(&flow.key);
+        self.free.push(index);
+        self.count -= 1;
+        Some(flow)
+    }
+
+    fn get_mut(&mut self, index: u32) -> Option<&mut Flow> {
+        self.slots.get_mut(index as usize)?.as_deref_mut()
+    }
+
+    fn sit(&mut self, index: u32, cadence: Duration, now: Time) {
+        let wheel = match self.wheels.iter().position(|w| w.cadence == cadence) {
+            Some(wheel) => wheel,
+            None => {
+                self.wheels.push(Wheel::new(cadence, now));
+                self.wheels.len() - 1
+            }
+        };
+        let seat = self.wheels[wheel].add(wheel as u16, index);
+        if let Some(flow) = self.get_mut(index) {
+            flow.seat = seat;
+        }
+    }
+
+    fn stand_up(&mut self, seat: Seat) {
+        let Some(wheel) = self.wheels.get_mut(usize::from(seat.wheel)) else {
+            return;
+        };
+        if let Some(moved) = wheel.remove(seat)
+            && let Some(flow) = self.get_mut(moved)
+        {
+            flow.seat = seat;
+        }
+    }
+
+    /// Move a flow to the wheel that fits what it does now.
+    fn reseat(&mut self, index: u32, now: Time) {
+        let Some(flow) = self.get_mut(index) else {
+            return;
+        };
+        let (seat, cadence) = (flow.seat, cadence_of(flow));
+        if self.wheels[usize::from(seat.wheel)].cadence != cadence {
+            self.stand_up(seat);
+            self.sit(index, cadence, now);
+        }
+    }
+}
+
+fn cadence_of(flow: &Flow) -> Duration {
+    let own = flow.content.point.config.cadence.get();
+    if flow.is_copy() {
+        TICK
+    } else if flow.is_eager() {
+        EAGER_CADENCE.min(own)
+    } else {
+        own
+    }
+}
+
+impl Shard {
+    /// True if a flow needs the fast tick.
+    pub(super) fn has_flows(&self) -> bool {
+        self.flows.borrow().count() > 0
+    }
+
+    /// Flows now.
+    pub fn flow_count(&self) -> usize {
+        self.flows.borrow().count()
+    }
+
+    /// Carry out a machine's command.
+    pub fn command_flow(&self, front: u8, id: FlowId, command: FlowCommand, now: Time) {
+        match command {
+            FlowCommand::Start(start) => self.start_flow((front, id), *start, now),
+            FlowCommand::StartFile {
+                conn,
+                content,
+                offset,
+                len,
+            } => {
+                let Some(content) = self.content(content) else {
+                    return self.tell(front, id, lost());
+                };
+                let ContentSupply::File(file) = content.supply() else {
+                    return self.tell(front, id, lost());
+                };
+                let file = Rc::clone(file);
+                let Some(outlet) =
+                    self.outlet(conn, &content, Box::new(Plain), Pace::Unpaced, 0, 0, now)
+                else {
+                    return;
+                };
+                rt::set_send_buffer(outlet.fd, SEND_BUFFER_COPY);
+                let range = offset..offset.saturating_add(len);
+                let flow = Flow::copy((front, id), conn, content, file, range, outlet);
+                self.begin_flow(flow, now);
+            }
+            FlowCommand::Select(changes) => {
+                self.with_flow((front, id), |flow| flow.select(&changes));
+            }
+            FlowCommand::Hold => {
+                self.with_flow((front, id), Flow::hold);
+                self.pump_key((front, id), now);
+            }
+            FlowCommand::Go => {
+                self.with_flow((front, id), Flow::go);
+                self.pump_key((front, id), now);
+            }
+            FlowCommand::Drop => {
+                let index = self.flows.borrow().by_key.get(&(front, id)).copied();
+                if let Some(index) = index {
+                    self.end_flow(index, now);
+                }
+            }
+        }
+    }
+
+    fn start_flow(&self, key: FlowKey, start: FlowStart, now: Time) {
+        let Some(content) = self.content(start.content) else {
+            return self.tell(key.0, key.1, lost());
+        };
+        let mut selection = start.selection.within(content.streams());
+        let mut pace = start.pace;
+        if start.rate_milli != 1000 {
+            // Faster than normal: key frames of the video only, and nothing that has no picture.
+            selection = key_frames_of(selection, &content);
+            pace = Pace::Media {
+                accel: None,
+                speed_milli: u32::try_from(start.rate_milli).unwrap_or(1000),
+            };
+        }
+        if content.facts.broadcast && matches!(pace, Pace::Media { accel: None, .. }) {
+            pace = CATCHING_UP;
+        }
+        let send_time = self.send_time_of(&content, start.packet);
+        let Some(mut outlet) = self.outlet(
+            start.conn,
+            &content,
+            start.framer,
+            pace,
+            start.packet,
+            send_time.unwrap_or(start.send_time),
+            now,
+        ) else {
+            return;
+        };
+        let first = send_time.unwrap_or(start.send_time);
+        outlet.stop_at = start.max_duration.map(|span| first.wrapping_add(span));
+        let rate = crate::source::average_bit_rate(content.streams(), selection, 0);
+        let two_seconds = rate / 4;
+        let buffer = self
+            .parts
+            .send_buffer
+            .unwrap_or_else(|| two_seconds.max(SEND_BUFFER_MIN));
+        rt::set_send_buffer(outlet.fd, buffer);
+        let flow = Flow::media(key, start.conn, content, &self.cache, selection, outlet);
+        self.begin_flow(flow, now);
+    }
+
+    /// For live content: the packet's send time as the feed has it.
+    fn send_time_of(&self, content: &OpenContent, packet: u32) -> Option<u32> {
+        match content.supply() {
+            ContentSupply::Live(feed) => feed.with_packet(packet, |p, _| p.send_time),
+            ContentSupply::File(_) => None,
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one caller per kind of flow")]
+    fn outlet(
+        &self,
+        conn: ConnId,
+        content: &OpenContent,
+        framer: Box<dyn Framer>,
+        pace: Pace,
+        packet: u32,
+        send_time: u32,
+        now: Time,
+    ) -> Option<Outlet> {
+        let conns = self.conns.borrow();
+        let fd = conns.get(conn).filter(|_| conns.is_open(conn))?.fd;
+        let point = &content.point.config;
+        let counters = self.journal.borrow_mut().counters(
+            &self.parts.metrics,
+            self.parts.id,
+            point,
+            content.client.protocol,
+        );
+        let late_max = point.cadence.get() + LATE_SLACK;
+        Some(Outlet::new(
+            fd,
+            Pacer::new(now, send_time, pace),
+            framer,
+            packet,
+            now,
+            u32::try_from(late_max.as_millis()).unwrap_or(u32::MAX),
+            counters,
+        ))
+    }
+
+    fn begin_flow(&self, flow: Flow, now: Time) {
+        let (conn, cadence) = (flow.conn, cadence_of(&flow));
+        flow.outlet.counters.sessions.inc();
+        flow.outlet.counters.connects.inc();
+        self.counters.sessions.inc();
+        let was_idle = !self.has_flows();
+        let index = self.flows.borrow_mut().insert(flow, cadence, now);
+        self.conns.borrow_mut().set_flow(conn, Some(index));
+        if was_idle {
+            self.hurry();
+        }
+        // The first packets leave at once: time to first byte is not a matter of slices.
+        self.pump_flow(index, now);
+    }
+
+    /// Take a flow away and note what it did.
+    pub(super) fn end_flow(&self, index: u32, now: Time) -> Option<FlowTotals> {
+        let flow = self.flows.borrow_mut().remove(index)?;
+        self.conns.borrow_mut().set_flow(flow.conn, None);
+        flow.outlet.counters.sessions.dec();
+        self.counters.sessions.dec();
+        let totals = flow.outlet.totals;
+        let local = self.conns.borrow().get(flow.conn).map(|c| c.local);
+        self.journal.borrow_mut().flow_ended(&flow, local, now);
+        Some(totals)
+    }
+
+    /// The flow on a connection goes with it.
+    pub fn drop_flow_of(&self, conn: ConnId, now: Time) {
+        let flow = self.conns.borrow().get(conn).and_then(|c| c.flow);
+        if let Some(index) = flow {
+            self.end_flow(index, now);
+        }
+    }
+
+    fn with_flow(&self, key: FlowKey, f: impl FnOnce(&mut Flow)) {
+        let mut flows = self.flows.borrow_mut();
+        let index = flows.by_key.get(&key).copied();
+        if let Some(flow) = index.and_then(|i| flows.get_mut(i)) {
+            f(flow);
+        }
+    }
+
+    fn pump_key(&self, key: FlowKey, now: Time) {
+        let index = self.flows.borrow().by_key.get(&key).copied();
+        if let Some(index) = index {
+            self.pump_flow(index, now);
+        }
+    }
+
+    /// Run the slices whose time has come.
+    pub(super) fn run_wheels(&self, now: Time) {
+        let wheels = self.flows.borrow().wheels.len();
+        for wheel in 0..wheels {
+            loop {
+                let slice = self.flows.borrow_mut().wheels[wheel].due(now);
+                let Some(slice) = slice else { break };
+                // Backward, because a flow that leaves is replaced by the last one.
+                let mut place = self.flows.borrow().wheels[wheel].slice(slice).len();
+                while place > 0 {
+                    place -= 1;
+                    let flow = {
+                        let flows = self.flows.borrow();
+                        flows.wheels[wheel].slice(slice).get(place).copied()
+                    };
+                    if let Some(index) = flow {
+                        self.pump_flow(index, now);
+                    }
+                }
+            }
+        }
+    }
+
+    /// One turn of one flow.
+    fn pump_flow(&self, index: u32, now: Time) {
+        let pumped = {
+            let mut flows = self.flows.borrow_mut();
+            let Some(flow) = flows.get_mut(index) else {
+                return;
+            };
+            if !self.conns.borrow().is_clear(flow.conn) {
+                return;
+            }
+            let was_eager = flow.is_eager();
+            let pumped = flow.pump(&mut Turning {
+                now,
+                scratch: &mut self.scratch.borrow_mut(),
+                core: &self.counters,
+            });
+            let (key, conn, totals) = (flow.key, flow.conn, flow.outlet.totals);
+            if was_eager != flow.is_eager() {
+                flows.reseat(index, now);
+            }
+            (pumped, key, conn, totals)
+        };
+        let (pumped, (front, id), conn, totals) = pumped;
+        match pumped {
+            Pumped::Alive => {}
+            Pumped::Held => self.tell(front, id, FlowEvent::Held(totals)),
+            Pumped::Ended(end) => {
+                self.end_flow(index, now);
+                self.tell(front, id, FlowEvent::Ended(end, totals));
+            }
+            Pumped::Dead => {
+                self.end_flow(index, now);
+                // The reading task sees the end and tells the machine.
+                self.conns.borrow_mut().break_off(conn);
+            }
+        }
+    }
+
+    fn tell(&self, front: u8, flow: FlowId, event: FlowEvent) {
+        self.events.borrow_mut().push_back((front, flow, event));
+    }
+
+    /// Break the connections of flows whose client has taken nothing for the idle time although
+    /// there was something to take.
+    pub(super) fn reap_stalled(&self, now: Time) {
+        let idle = self.parts.limiter.limits().idle_timeout.get();
+        let stalled: Vec<ConnId> = {
+            let flows = self.flows.borrow();
+            flows
+                .slots
+                .iter()
+                .flatten()
+                .filter(|flow| {
+                    now.since(flow.outlet.progress) > idle && rt::queued_bytes(flow.outlet.fd) > 0
+                })
+                .map(|flow| flow.conn)
+                .collect()
+        };
+        for conn in stalled {
+            tracing::info!(conn = conn.0, "closed: took no byte for {idle:?}");
+            self.conns.borrow_mut().break_off(conn);
+        }
+    }
+}
+
+fn lost() -> FlowEvent {
+    FlowEvent::Ended(FlowEnd::SourceLost, FlowTotals::default())
+}
+
+/// The selected video streams, thinned.
+fn key_frames_of(selection: Selection, content: &OpenContent) -> Selection {
+    let mut thinned = Selection::NONE;
+    for stream in content.streams() {
+        if stream.kind == StreamKind::Video && selection.level(stream.number) != Level::Off {
+            thinned.set(stream.number, Level::KeyOnly);
+        }
+    }
+    thinned
+}
+
+/// Framing of a file's own bytes: none.
+#[derive(Debug)]
+struct Plain;
+
+impl Framer for Plain {
+    fn in_place(&self) -> bool {
+        false
+    }
+    fn stamp(&self, _: u32, _: &PacketMeta, _: bool, _: &mut [u8; SLOT_HEAD]) {}
+    fn begin(&self, _: &mut Vec<u8>) {}
+    fn put(&self, _: u32, _: &PacketMeta, _: bool, packet: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(packet);
+    }
+    fn finish(&self, _: usize, _: &mut Vec<u8>) {}
+    fn overhead(&self) -> u32 {
+        0
+    }
+    fn keeps_padding(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,213 @@
+//! What is written down about sessions: counters by point and protocol, and log records.
+
+use super::flow::Flow;
+use crate::ops::config::PointConfig;
+use crate::ops::log::{Event, LogHandle, LogRecord};
+use crate::ops::metrics::{Metrics, PointCounters};
+use crate::points::ClientFacts;
+use crossbeam::utils::CachePadded;
+use protocols::content::Protocol;
+use protocols::machine::{CoreId, Fault, Report, Time};
+use protocols::media::{FlowId, FlowTotals};
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+/// A client's log may come this long after its flow has ended; then the flow gets its own line.
+const LOG_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Ended flows that wait for their client's log.
+const RECENT_COUNT_MAX: usize = 20_000;
+
+/// Counters shared by all flows of a point and protocol on a core.
+pub type FlowCounters = Arc<CachePadded<PointCounters>>;
+
+type FlowKey = (u8, FlowId);
+
+/// See the module.
+pub struct Journal {
+    log: LogHandle,
+    counters: HashMap<(String, Protocol), FlowCounters>,
+    recent: HashMap<FlowKey, Recent>,
+    order: VecDeque<(Time, FlowKey)>,
+}
+
+struct Recent {
+    record: LogRecord,
+    logged: bool,
+}
+
+impl Journal {
+    /// Nothing has happened.
+    pub fn new(log: LogHandle) -> Journal {
+        Journal {
+            log,
+            counters: HashMap::new(),
+            recent: HashMap::new(),
+            order: VecDeque::new(),
+        }
+    }
+
+    /// The counters of a point and protocol on this core.
+    pub fn counters(
+        &mut self,
+        metrics: &Metrics,
+        core: CoreId,
+        point: &PointConfig,
+        protocol: Protocol,
+    ) -> FlowCounters {
+        // A lookup without making a key would need a borrowed pair; flows start rarely enough.
+        let key = (point.name.clone(), protocol);
+        let made = self
+            .counters
+            .entry(key)
+            .or_insert_with(|| metrics.point(core, &point.name, protocol));
+        Arc::clone(made)
+    }
+
+    /// A point is gone; its counters are made anew if one of its name comes again.
+    pub fn forget_point(&mut self, name: &str) {
+        self.counters.retain(|key, _| key.0 != name);
+    }
+
+    /// A flow has ended: its line waits for the client's log.
+    pub fn flow_ended(&mut self, flow: &Flow, local: Option<SocketAddr>, now: Time) {
+        let client = &flow.content.client;
+        let mut record = record_of(client, local, Event::Ended { logged: false });
+        record.point = Some(flow.content.point.config.name.as_str().into());
+        record.session = flow.key.1.0;
+        record.content = flow.content.point.config.source.to_string();
+        record.started_ms = client
+            .since
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
+        record.sent_ms = u64::try_from(now.since(flow.begun).as_millis()).unwrap_or(u64::MAX);
+        set_totals(&mut record, flow.outlet.totals);
+        if self.order.len() >= RECENT_COUNT_MAX {
+            self.expire_one();
+        }
+        self.order.push_back((now + LOG_PATIENCE, flow.key));
+        self.recent.insert(
+            flow.key,
+            Recent {
+                record,
+                logged: false,
+            },
+        );
+    }
+
+    /// A machine reports something.
+    pub fn report(&mut self, front: u8, report: Report, protocol: Protocol) {
+        match report {
+            Report::ClientLog {
+                session,
+                flow,
+                peer,
+                target,
+                user_agent,
+                log,
+            } => {
+                let recent = flow.and_then(|flow| self.recent.get_mut(&(front, flow)));
+                let mut record = match recent {
+                    Some(recent) => {
+                        recent.logged = true;
+                        recent.record.clone()
+                    }
+                    None => {
+                        let mut record = LogRecord::new(
+                            Event::ClientLog(log.clone()),
+                            protocol,
+                            peer,
+                            unknown(peer),
+                        );
+                        record.target = target;
+                        record.user_agent = user_agent;
+                        record.session = session;
+                        record
+                    }
+                };
+                record.event = Event::ClientLog(log);
+                self.log.push(record);
+            }
+            Report::Refused {
+                peer,
+                target,
+                user_agent,
+                status,
+                reason,
+            } => {
+                let event = Event::Refused { reason };
+                let mut record = LogRecord::new(event, protocol, peer, unknown(peer));
+                record.target = target;
+                record.user_agent = user_agent;
+                record.status = status;
+                self.log.push(record);
+            }
+        }
+    }
+
+    /// A peer broke the protocol.
+    pub fn fault(
+        &self,
+        protocol: Protocol,
+        conn: u64,
+        peer: SocketAddr,
+        local: SocketAddr,
+        fault: Fault,
+    ) {
+        let event = Event::Fault {
+            connection: conn,
+            offset: fault.offset,
+            reason: fault.reason,
+        };
+        self.log.push(LogRecord::new(event, protocol, peer, local));
+    }
+
+    /// Write the lines of flows whose client's log did not come.
+    pub fn expire(&mut self, now: Time) {
+        while self.order.front().is_some_and(|(until, _)| *until <= now) {
+            self.expire_one();
+        }
+    }
+
+    /// Write everything that waits.
+    pub fn close(&mut self) {
+        while !self.order.is_empty() {
+            self.expire_one();
+        }
+    }
+
+    fn expire_one(&mut self) {
+        let Some((_, key)) = self.order.pop_front() else {
+            return;
+        };
+        if let Some(Recent { mut record, logged }) = self.recent.remove(&key) {
+            record.event = Event::Ended { logged };
+            self.log.push(record);
+        }
+    }
+}
+
+fn record_of(client: &ClientFacts, local: Option<SocketAddr>, event: Event) -> LogRecord {
+    let local = local.unwrap_or_else(|| unknown(client.peer));
+    let mut record = LogRecord::new(event, client.protocol, client.peer, local);
+    record.authority.clone_from(&client.authority);
+    record.target.clone_from(&client.target);
+    record.user_agent.clone_from(&client.user_agent);
+    record
+}
+
+fn set_totals(record: &mut LogRecord, totals: FlowTotals) {
+    record.sent_bytes = totals.bytes;
+    record.sent_packets = totals.packets;
+}
+
+/// The local address of a connection that has already gone.
+fn unknown(peer: SocketAddr) -> SocketAddr {
+    let any = match peer.ip() {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED),
+    };
+    SocketAddr::new(any, 0)
+}

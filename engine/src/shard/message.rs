@@ -1,0 +1,42 @@
+//! What cores tell each other.
+
+use crate::points::{Batch, LiveHead, Point};
+use crate::policy::Admission;
+use bytes::Bytes;
+use protocols::machine::CoreId;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+/// A message on a lane.
+pub enum Message {
+    /// Live packets that have just become due.
+    Batch(u32, Arc<Batch>),
+    /// A core joins a live stream: all its home still has.
+    Past(u32, Arc<LiveHead>, Vec<Arc<Batch>>),
+    /// A live stream has ended or cannot be had.
+    Gone(u32),
+    /// To a point's home: send me its packets.
+    Subscribe(Arc<Point>, CoreId),
+    /// To a point's home: no longer.
+    Unsubscribe(u32, CoreId),
+    /// A connection whose session lives on the receiving core.
+    Adopt(Box<Adopted>),
+    /// The points that exist from now on.
+    Points(Arc<Vec<Arc<Point>>>),
+    /// Take no new sessions.
+    Drain,
+    /// Stop.
+    Stop,
+}
+
+/// See [`Message::Adopt`].
+pub struct Adopted {
+    /// Which front end.
+    pub front: u8,
+    /// The connection.
+    pub fd: OwnedFd,
+    /// Bytes that were read and not consumed.
+    pub unread: Bytes,
+    /// Its place in the limits.
+    pub admission: Admission,
+}

@@ -1,0 +1,120 @@
+//! A file played in real time, over and over, on one unbroken timeline.
+//!
+//! Every turn's send and presentation times are moved on by the length of the turns before it, so
+//! that no client sees time go back and none needs a new header.
+
+use super::cache::{Cache, Piece};
+use super::file::AsfFile;
+use crate::points::BatchBuilder;
+use protocols::asf;
+use protocols::machine::Time;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Packets taken in one call; the next tick goes on.
+const PACKETS_PER_CALL_MAX: usize = 4096;
+
+/// See the module.
+pub struct LoopSource {
+    file: Rc<AsfFile>,
+    cache: Rc<Cache>,
+    /// When send time 0 of the timeline is.
+    origin: Time,
+    /// Added to the file's times on this turn, ms.
+    shift: u32,
+    /// Next packet of the file.
+    next: u32,
+    /// Number of the next packet on the virtual timeline.
+    number: u32,
+    /// End of what was sent on this turn, in the file's own time, ms.
+    turn_end: u32,
+    failed: bool,
+}
+
+impl LoopSource {
+    /// Play `file` so that by `now` it has run for `past` already.
+    pub fn new(file: Rc<AsfFile>, cache: Rc<Cache>, now: Time, past: Duration) -> LoopSource {
+        LoopSource {
+            file,
+            cache,
+            origin: Time(now.micros().saturating_sub(past.as_micros() as u64)),
+            shift: 0,
+            next: 0,
+            number: 0,
+            turn_end: 0,
+            failed: false,
+        }
+    }
+
+    /// The file.
+    pub fn file(&self) -> &Rc<AsfFile> {
+        &self.file
+    }
+
+    /// True if the file can no longer be read.
+    pub fn failed(&self) -> bool {
+        self.failed
+    }
+
+    /// Start again at the beginning of the file so that by `now` it has run for `past`; times and
+    /// numbers go on rising.
+    pub fn resume(&mut self, now: Time, past: Duration) {
+        let elapsed = now.since(self.origin).saturating_sub(past);
+        self.shift = elapsed.as_millis() as u32;
+        self.next = 0;
+        self.turn_end = 0;
+    }
+
+    /// Append the packets that are due by `now`.
+    pub fn advance(&mut self, now: Time, batch: &mut BatchBuilder) {
+        let elapsed = now.since(self.origin).as_millis() as u32;
+        let packet_size = self.file.packet_size();
+        for _ in 0..PACKETS_PER_CALL_MAX {
+            if self.next >= self.file.facts.packet_count {
+                self.turn();
+            }
+            let chunk = self.file.chunk_of(self.next);
+            let raw = match self.cache.raw(&self.file, chunk) {
+                Piece::Ready(raw) => raw,
+                Piece::Pending => return,
+                Piece::Failed => {
+                    self.failed = true;
+                    return;
+                }
+            };
+            let Some(packet) = raw.packet(self.next) else {
+                self.failed = true;
+                return;
+            };
+            let (send_time, duration) = match asf::Packet::parse(packet, packet_size) {
+                Ok(parsed) => (parsed.send_time(), parsed.duration()),
+                Err(_) => {
+                    // ASF-32: a damaged packet is left out, the stream goes on.
+                    self.next += 1;
+                    continue;
+                }
+            };
+            let due = send_time.wrapping_add(self.shift);
+            if (due.wrapping_sub(elapsed) as i32) > 0 {
+                return;
+            }
+            let shift = self.shift;
+            batch.push(self.number, due, duration, packet, |copy| {
+                asf::retime(copy, packet_size, shift)
+            });
+            self.turn_end = self
+                .turn_end
+                .max(send_time.saturating_add(u32::from(duration)));
+            self.number = self.number.wrapping_add(1);
+            self.next += 1;
+        }
+    }
+
+    fn turn(&mut self) {
+        let play = self.file.facts.header.play_duration_ms().unwrap_or(0);
+        let length = u32::try_from(play).unwrap_or(0).max(self.turn_end).max(1);
+        self.shift = self.shift.wrapping_add(length);
+        self.next = 0;
+        self.turn_end = 0;
+    }
+}

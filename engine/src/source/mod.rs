@@ -1,0 +1,13 @@
+//! Where media comes from: files, and the cache of their framed pieces.
+
+mod cache;
+mod file;
+mod indexing;
+mod looped;
+mod path;
+
+pub use cache::{Cache, Piece, RawChunk, Variant};
+pub use file::{AsfFile, CHUNK_BYTES, FileFacts, OpenError, average_bit_rate, open_facts};
+pub use indexing::Indexing;
+pub use looped::LoopSource;
+pub use path::{Root, segments};

@@ -1,0 +1,3 @@
+//! Playlists and announcements.
+
+pub mod asx;

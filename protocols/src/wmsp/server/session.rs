@@ -1,0 +1,323 @@
+//! Sessions: what the server remembers of a client between its requests and connections.
+
+use super::Server;
+use super::timers::Timer;
+use crate::content::{Content, ContentId, Selection, StreamInfo};
+use crate::machine::{CloseHow, ConnId, Output, Ticket, Time};
+use crate::media::{FlowId, FlowTotals};
+use crate::wmsp::features::Supported;
+use crate::wmsp::version::Client;
+use rand_chacha::rand_core::RngCore;
+
+/// Where a session stands (wmsp.md 5.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Described.
+    Init,
+    /// Stopped, or at its end.
+    Idle,
+    /// Media flows, or will after the change of entry that is going on.
+    Streaming,
+    /// At the start of an entry, until the client selects streams.
+    Waiting,
+}
+
+/// A session.
+#[derive(Debug)]
+pub(super) struct Session {
+    /// For reports; unlike the client-id no secret.
+    pub number: u64,
+    pub client: Client,
+    pub supported: Supported,
+    pub state: State,
+    /// The last Play was answered in chunks.
+    pub pipelined: bool,
+    /// The first request of a pipeline test has come.
+    pub test_started: bool,
+    /// A Play has come: the next one counts the incarnation on.
+    pub played: bool,
+    pub incarnation: u8,
+    /// AFFlags of the last `$D`, if there was one.
+    pub last_flags: Option<u8>,
+    /// The data connection (WMSP-124).
+    pub conn: Option<ConnId>,
+    pub flow: Option<FlowId>,
+    pub held: Option<Held>,
+    /// When SelectStream was last used.
+    pub selected: Option<Time>,
+    /// While playing.
+    pub play: Option<Box<Play>>,
+}
+
+/// The content that a session has opened.
+#[derive(Debug)]
+pub(super) enum Held {
+    /// All about it, and under what target it was opened.
+    Whole {
+        target: Box<str>,
+        content: Box<Content>,
+    },
+    /// As much as is needed while it plays.
+    Slim {
+        id: ContentId,
+        streams: Box<[StreamInfo]>,
+    },
+}
+
+impl Held {
+    pub fn id(&self) -> ContentId {
+        match self {
+            Held::Whole { content, .. } => content.id,
+            Held::Slim { id, .. } => *id,
+        }
+    }
+
+    pub fn streams(&self) -> &[StreamInfo] {
+        match self {
+            Held::Whole { content, .. } => &content.streams,
+            Held::Slim { streams, .. } => streams,
+        }
+    }
+
+    pub fn content(&self) -> Option<&Content> {
+        match self {
+            Held::Whole { content, .. } => Some(content),
+            Held::Slim { .. } => None,
+        }
+    }
+
+    /// What is kept of a content while it plays: of a playlist everything, since a seek must not
+    /// open it anew and land in its first entry; of others the least.
+    pub fn playing(target: String, content: Box<Content>) -> Held {
+        if content.playlist {
+            return Held::Whole {
+                target: target.into(),
+                content,
+            };
+        }
+        Held::Slim {
+            id: content.id,
+            streams: content.streams.into(),
+        }
+    }
+}
+
+/// What a session knows only while it plays.
+#[derive(Debug)]
+pub(super) struct Play {
+    pub selection: Selection,
+    pub rate_milli: i32,
+    /// max-duration was asked for: the end of the flow is the end of all.
+    pub limited: bool,
+    pub speed_milli: Option<u32>,
+    /// client-lag, ms.
+    pub lag_ms: u32,
+    /// LinkBW, bit/s; 0 unknown (BW-57).
+    pub link_bw: u32,
+    pub change: Change,
+    /// The connection whose request waits until the flow is held.
+    pub holding: Option<ConnId>,
+    /// That request was a Stop, which is carried out even if its connection is gone.
+    pub stopping: bool,
+}
+
+/// How far the change to the next entry is.
+#[derive(Debug)]
+pub(super) enum Change {
+    /// None going on.
+    None,
+    /// Is there a next entry?
+    Asked(Ticket),
+    /// There is; `$C` is held back.
+    Later(Box<Content>),
+    /// Where does it begin?
+    Cueing(Ticket, Box<Content>, Selection),
+}
+
+/// What a client-id says about where its session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Home {
+    /// On this core.
+    Here,
+    /// On that one.
+    Core(u8),
+}
+
+/// Bits at the top of a client-id that name the core: enough for `cores`, at most eight, so that 24
+/// random ones remain (WMSP-47, decision 7).
+fn core_bits(cores: u8) -> u32 {
+    u8::BITS - cores.saturating_sub(1).leading_zeros()
+}
+
+impl Server {
+    /// Where the session of this client-id is, if it is anywhere.
+    pub(super) fn home(&self, client_id: u32) -> Home {
+        let bits = core_bits(self.config.cores);
+        let core = client_id.checked_shr(u32::BITS - bits).unwrap_or(0);
+        match u8::try_from(core) {
+            Ok(core) if core < self.config.cores && core != self.config.core.0 => Home::Core(core),
+            _ => Home::Here,
+        }
+    }
+
+    /// Make a session; its client-id is drawn at random and carries this core.
+    pub(super) fn new_session(&mut self, client: Client, supported: Supported) -> u32 {
+        let bits = core_bits(self.config.cores);
+        let core = u32::from(self.config.core.0).checked_shl(u32::BITS - bits);
+        let core = if bits == 0 { 0 } else { core.unwrap_or(0) };
+        let id = loop {
+            let random = self.rng.next_u32() & u32::MAX.checked_shr(bits).unwrap_or(0);
+            let id = core | random;
+            if id != 0 && !self.sessions.contains_key(&id) {
+                break id;
+            }
+        };
+        let number = self.count();
+        self.sessions.insert(
+            id,
+            Session {
+                number,
+                client,
+                supported,
+                state: State::Init,
+                pipelined: false,
+                test_started: false,
+                played: false,
+                incarnation: 0,
+                last_flags: None,
+                conn: None,
+                flow: None,
+                held: None,
+                selected: None,
+                play: None,
+            },
+        );
+        id
+    }
+
+    /// Start the idle timer anew, unless media flows.
+    pub(super) fn arm_idle(&mut self, now: Time, id: u32) {
+        if let Some(s) = self.sessions.get(&id)
+            && s.state != State::Streaming
+        {
+            self.timers
+                .arm(Timer::Idle(id), now + self.config.idle_timeout);
+        }
+    }
+
+    /// Make `conn` the session's data connection.
+    pub(super) fn bind(&mut self, id: u32, conn: ConnId) {
+        let Some(c) = self.conns.get_mut(&conn) else {
+            return;
+        };
+        if let Some(other) = c.session.replace(id).filter(|o| *o != id)
+            && let Some(s) = self.sessions.get_mut(&other)
+        {
+            s.conn = None;
+        }
+        if let Some(s) = self.sessions.get_mut(&id)
+            && let Some(old) = s.conn.replace(conn).filter(|o| *o != conn)
+            && let Some(c) = self.conns.get_mut(&old)
+        {
+            c.session = None;
+        }
+    }
+
+    /// Let go of the content that the session holds, and of one that it was about to change to.
+    pub(super) fn release_content(&mut self, id: u32) {
+        let Some(s) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        let next = s.play.take().and_then(|p| match p.change {
+            Change::Later(c) | Change::Cueing(_, c, _) => Some(c.id),
+            Change::None | Change::Asked(_) => None,
+        });
+        let held = s.held.take().map(|h| h.id());
+        for content in held.into_iter().chain(next) {
+            self.out.push_back(Output::Release { content });
+        }
+        self.timers.disarm(Timer::Change(id));
+    }
+
+    /// The data connection is gone, and the flow with it (WMSP-91).
+    pub(super) fn lost_connection(&mut self, now: Time, id: u32) {
+        let Some(s) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        s.conn = None;
+        // How much of the flow was sent is not known: the sequence starts anew.
+        if let Some(flow) = s.flow.take() {
+            s.last_flags = None;
+            self.flows.remove(&flow);
+        }
+        let waiting = s.play.as_ref().and_then(|p| p.holding);
+        if matches!(s.state, State::Streaming | State::Waiting) {
+            s.state = State::Idle;
+            self.release_content(id);
+        }
+        self.arm_idle(now, id);
+        if let Some(conn) = waiting {
+            self.hold_is_moot(now, conn);
+        }
+    }
+
+    /// A flow of the session has stopped after sending this much.
+    pub(super) fn account(&mut self, id: u32, totals: FlowTotals) {
+        if let Some(s) = self.sessions.get_mut(&id)
+            && totals.packets > 0
+        {
+            let first = first_flags(s.last_flags);
+            s.last_flags = Some(first.wrapping_add((totals.packets - 1) as u8));
+        }
+    }
+
+    /// Idle expiry (WMSP-89): the session and its data connection go.
+    pub(super) fn expire(&mut self, now: Time, id: u32) {
+        self.release_content(id);
+        if let Some(s) = self.sessions.remove(&id)
+            && let Some(conn) = s.conn
+        {
+            if let Some(c) = self.conns.get_mut(&conn) {
+                c.session = None;
+            }
+            self.close(now, conn, CloseHow::Flush, None);
+        }
+    }
+
+    /// Forget a session that never came to anything; its connection stays.
+    pub(super) fn delete_session(&mut self, id: u32) {
+        self.release_content(id);
+        self.timers.disarm(Timer::Idle(id));
+        if let Some(s) = self.sessions.remove(&id)
+            && let Some(c) = s.conn.and_then(|conn| self.conns.get_mut(&conn))
+        {
+            c.session = None;
+        }
+    }
+}
+
+/// AFFlags of the first `$D` of a flow when `last` were those of the one before (WMSP-11, WMSP-12).
+pub(super) fn first_flags(last: Option<u8>) -> u8 {
+    match last {
+        None | Some(254) => 0,
+        Some(n) => n.wrapping_add(1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_for_cores() {
+        let bits = [1, 2, 3, 4, 5, 128, 129, 255].map(core_bits);
+        assert_eq!(bits, [0, 1, 2, 2, 3, 7, 8, 8]);
+    }
+
+    // WMSP-12
+    #[test]
+    fn flags_after_254_start_anew() {
+        let first = [None, Some(0), Some(253), Some(254), Some(255)].map(first_flags);
+        assert_eq!(first, [0, 1, 254, 0, 0]);
+    }
+}

@@ -1,0 +1,641 @@
+//! A scripted application and driver around the server machine, in virtual time.
+//!
+//! It checks the driver contract while it runs: nothing is written to a connection that a flow has or
+//! that is gone, every content is released once, flows are commanded in order.
+#![allow(dead_code)]
+
+use bytes::Bytes;
+use protocols::content::*;
+use protocols::machine::*;
+use protocols::media::*;
+use protocols::wmsp::server::{Config, Server};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+/// What a path leads to.
+#[derive(Clone)]
+pub enum Point {
+    Media(Content),
+    Moved(&'static str),
+    Document(&'static str, &'static str),
+    Refused(Refusal),
+}
+
+/// What the machine did to a flow, and what the flow is.
+#[derive(Debug)]
+pub struct Flow {
+    pub conn: ConnId,
+    pub start: Option<FlowStart>,
+    pub file: Option<(u64, u64)>,
+    pub commands: Vec<String>,
+    pub sequence: u32,
+    pub state: FlowState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlowState {
+    Running,
+    Holding,
+    Held,
+    Ended,
+    Dropped,
+}
+
+pub struct Bench {
+    pub server: Server,
+    pub now: Time,
+    pub points: BTreeMap<String, Point>,
+    /// What follows an entry, by its `entry` number.
+    pub next: BTreeMap<u32, Content>,
+    pub cue: Cue,
+    pub refuse_cue: Option<Refusal>,
+    /// Questions are answered only by `answer_all` while this is set.
+    pub slow: bool,
+    pub unanswered: VecDeque<(Ticket, Question)>,
+    pub opens: Vec<OpenRequest>,
+    pub cues: Vec<CueRequest>,
+    pub flows: BTreeMap<FlowId, Flow>,
+    /// Each write, by connection.
+    pub writes: BTreeMap<ConnId, Vec<Vec<u8>>>,
+    pub closed: BTreeMap<ConnId, (CloseHow, Option<Fault>)>,
+    pub moved: BTreeMap<ConnId, (CoreId, Vec<u8>)>,
+    pub reports: Vec<Report>,
+    pub held: BTreeMap<ContentId, Content>,
+    pub wake: Option<Time>,
+    alive: BTreeSet<ConnId>,
+    next_conn: u64,
+    next_content: u64,
+}
+
+/// Audio as stream 1, video as stream 2, on demand; the header is four bytes, as in the reference.
+pub fn clip() -> Content {
+    let stream = |number, kind, rate| StreamInfo {
+        number,
+        kind,
+        average_bit_rate: rate,
+        peak_bit_rate: rate,
+        all_key: kind == StreamKind::Audio,
+    };
+    Content {
+        id: ContentId(0),
+        header: Bytes::from_static(&[0xAA; 4]),
+        packet_size: 3200,
+        packet_count: 56,
+        preroll: 3100,
+        duration: Some(10_000),
+        streams: vec![
+            stream(1, StreamKind::Audio, 64_000),
+            stream(2, StreamKind::Video, 300_000),
+        ],
+        broadcast: false,
+        seekable: true,
+        stridable: false,
+        playlist: false,
+        entry: 7,
+        broadcast_id: 0,
+        caching: Caching::default(),
+        file_size: Some(182_000),
+        description: vec![("title".into(), "Test".into())],
+    }
+}
+
+pub fn live() -> Content {
+    Content {
+        broadcast: true,
+        broadcast_id: 5,
+        seekable: false,
+        packet_count: 0,
+        duration: None,
+        file_size: None,
+        ..clip()
+    }
+}
+
+/// Entry `n` of a playlist on demand.
+pub fn entry(n: u32) -> Content {
+    Content {
+        playlist: true,
+        entry: n,
+        ..clip()
+    }
+}
+
+pub fn config(core: u8, cores: u8) -> Config {
+    Config::new(CoreId(core), cores, [core + 1; 32])
+}
+
+impl Bench {
+    pub fn new() -> Bench {
+        Bench::with(config(0, 1))
+    }
+
+    pub fn with(config: Config) -> Bench {
+        let mut points = BTreeMap::new();
+        points.insert("/pp".to_owned(), Point::Media(clip()));
+        points.insert("/live".to_owned(), Point::Media(live()));
+        points.insert("/list".to_owned(), Point::Media(entry(1)));
+        points.insert("/moved".to_owned(), Point::Moved("http://other/x"));
+        points.insert(
+            "/pp.asx".to_owned(),
+            Point::Document("video/x-ms-asf", "<ASX/>"),
+        );
+        points.insert("/busy".to_owned(), Point::Refused(Refusal::Busy));
+        Bench {
+            server: Server::new(config),
+            now: Time(1_000_000),
+            points,
+            next: BTreeMap::new(),
+            cue: Cue {
+                packet: 0,
+                send_time: 0,
+                accel: None,
+                speed_milli: None,
+                profile: None,
+            },
+            refuse_cue: None,
+            slow: false,
+            unanswered: VecDeque::new(),
+            opens: Vec::new(),
+            cues: Vec::new(),
+            flows: BTreeMap::new(),
+            writes: BTreeMap::new(),
+            closed: BTreeMap::new(),
+            moved: BTreeMap::new(),
+            reports: Vec::new(),
+            held: BTreeMap::new(),
+            wake: None,
+            alive: BTreeSet::new(),
+            next_conn: 0,
+            next_content: 0,
+        }
+    }
+
+    pub fn open(&mut self) -> ConnId {
+        self.next_conn += 1;
+        let conn = ConnId(self.next_conn);
+        self.alive.insert(conn);
+        self.writes.insert(conn, Vec::new());
+        let peer = "192.0.2.7:4321".parse().unwrap();
+        let local = "192.0.2.1:80".parse().unwrap();
+        self.input(Input::Opened { conn, peer, local });
+        conn
+    }
+
+    pub fn send(&mut self, conn: ConnId, bytes: impl AsRef<[u8]>) {
+        assert!(self.alive.contains(&conn), "{conn:?} is gone");
+        self.input(Input::Data {
+            conn,
+            bytes: bytes.as_ref(),
+        });
+    }
+
+    /// Open a connection, send, and give what came back.
+    pub fn ask(&mut self, bytes: impl AsRef<[u8]>) -> (ConnId, Reply) {
+        let conn = self.open();
+        self.send(conn, bytes);
+        let reply = self.reply(conn);
+        (conn, reply)
+    }
+
+    pub fn hang_up(&mut self, conn: ConnId) {
+        assert!(self.alive.remove(&conn));
+        self.flows
+            .values_mut()
+            .filter(|f| f.conn == conn)
+            .for_each(|f| f.state = FlowState::Dropped);
+        self.input(Input::Closed { conn });
+    }
+
+    pub fn is_open(&self, conn: ConnId) -> bool {
+        self.alive.contains(&conn)
+    }
+
+    /// Everything written to a connection since the last look.
+    pub fn take(&mut self, conn: ConnId) -> Vec<u8> {
+        std::mem::take(self.writes.get_mut(&conn).unwrap()).concat()
+    }
+
+    /// The reply at the start of what was written.
+    pub fn reply(&mut self, conn: ConnId) -> Reply {
+        Reply::parse(&self.take(conn))
+    }
+
+    pub fn sleep(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while let Some(wake) = self.wake.filter(|w| *w <= end) {
+            self.now = wake.max(self.now);
+            let before = self.wake;
+            self.input(Input::Timeout);
+            assert!(self.wake != before, "a deadline that does not go away");
+        }
+        self.now = end;
+    }
+
+    pub fn drain(&mut self) {
+        self.input(Input::Drain);
+    }
+
+    /// The flow that runs, or was last held, on a connection.
+    pub fn flow(&self, conn: ConnId) -> FlowId {
+        let mut running = self.flows.iter().filter(|(_, f)| {
+            f.conn == conn && !matches!(f.state, FlowState::Ended | FlowState::Dropped)
+        });
+        let (id, _) = running.next().expect("no flow on this connection");
+        assert!(running.next().is_none(), "two flows on one connection");
+        *id
+    }
+
+    pub fn has_flow(&self, conn: ConnId) -> bool {
+        self.flows
+            .values()
+            .any(|f| f.conn == conn && f.state == FlowState::Running)
+    }
+
+    pub fn start_of(&self, flow: FlowId) -> &FlowStart {
+        self.flows[&flow].start.as_ref().unwrap()
+    }
+
+    /// Send media as the driver does: `count` packets of four bytes in one write.
+    pub fn media(&mut self, flow: FlowId, count: u32) {
+        let f = self.flows.get_mut(&flow).unwrap();
+        assert!(matches!(f.state, FlowState::Running | FlowState::Holding));
+        let start = f.start.as_ref().unwrap();
+        let mut out = Vec::new();
+        start.framer.begin(&mut out);
+        for _ in 0..count {
+            let meta = PacketMeta {
+                number: start.packet + f.sequence,
+                send_time: 0,
+                duration: 0,
+                key: true,
+                len: 4,
+            };
+            start
+                .framer
+                .put(f.sequence, &meta, false, &[0xBB; 4], &mut out);
+            f.sequence += 1;
+        }
+        start.framer.finish(0, &mut out);
+        self.writes.get_mut(&f.conn).unwrap().push(out);
+    }
+
+    fn totals(&self, flow: FlowId) -> FlowTotals {
+        FlowTotals {
+            packets: u64::from(self.flows[&flow].sequence),
+            bytes: 0,
+        }
+    }
+
+    pub fn held(&mut self, flow: FlowId) {
+        let totals = self.totals(flow);
+        let f = self.flows.get_mut(&flow).unwrap();
+        assert_eq!(f.state, FlowState::Holding, "nobody asked to hold");
+        f.state = FlowState::Held;
+        let event = FlowEvent::Held(totals);
+        self.input(Input::Flow { flow, event });
+    }
+
+    pub fn end(&mut self, flow: FlowId) {
+        self.end_with(flow, FlowEnd::Finished);
+    }
+
+    pub fn end_with(&mut self, flow: FlowId, end: FlowEnd) {
+        let totals = self.totals(flow);
+        let f = self.flows.get_mut(&flow).unwrap();
+        assert!(matches!(f.state, FlowState::Running | FlowState::Holding));
+        f.state = FlowState::Ended;
+        let event = FlowEvent::Ended(end, totals);
+        self.input(Input::Flow { flow, event });
+    }
+
+    /// Statuses of the refusals that were reported.
+    pub fn refused(&self) -> Vec<u16> {
+        self.reports
+            .iter()
+            .filter_map(|r| match r {
+                Report::Refused { status, .. } => Some(*status),
+                Report::ClientLog { .. } => None,
+            })
+            .collect()
+    }
+
+    pub fn logs(&self) -> Vec<&ClientLog> {
+        self.reports
+            .iter()
+            .filter_map(|r| match r {
+                Report::ClientLog { log, .. } => Some(log),
+                Report::Refused { .. } => None,
+            })
+            .collect()
+    }
+
+    pub fn answer_all(&mut self) {
+        while let Some((ticket, question)) = self.unanswered.pop_front() {
+            let answer = self.answer(question);
+            self.input(Input::Answer { ticket, answer });
+        }
+    }
+
+    pub fn input(&mut self, input: Input<'_>) {
+        self.server.handle(self.now, input);
+        self.run();
+        while !self.slow && !self.unanswered.is_empty() {
+            self.answer_all();
+        }
+    }
+
+    fn run(&mut self) {
+        loop {
+            match self.server.poll(self.now) {
+                Output::Send { conn, bytes } => {
+                    assert!(
+                        self.alive.contains(&conn),
+                        "write to {conn:?}, which is gone"
+                    );
+                    assert!(!bytes.is_empty());
+                    let busy = self.flows.values().any(|f| {
+                        f.conn == conn && matches!(f.state, FlowState::Running | FlowState::Holding)
+                    });
+                    assert!(!busy, "write to {conn:?} under its flow");
+                    self.writes.get_mut(&conn).unwrap().push(bytes.to_vec());
+                }
+                Output::Close { conn, how, fault } => {
+                    assert!(self.alive.remove(&conn), "{conn:?} closed twice");
+                    self.drop_flows(conn);
+                    self.closed.insert(conn, (how, fault));
+                }
+                Output::Move { conn, core, unread } => {
+                    assert!(self.alive.remove(&conn));
+                    self.drop_flows(conn);
+                    self.moved.insert(conn, (core, unread.to_vec()));
+                }
+                Output::Ask { ticket, question } => {
+                    match &*question {
+                        Question::Open(o) => self.opens.push(o.clone()),
+                        Question::Cue(c) => {
+                            assert!(
+                                self.held.contains_key(&c.content),
+                                "cue of a closed content"
+                            );
+                            self.cues.push(c.clone());
+                        }
+                        Question::NextEntry(c) => assert!(self.held.contains_key(c)),
+                    }
+                    self.unanswered.push_back((ticket, *question));
+                }
+                Output::Flow { flow, command } => self.command(flow, command),
+                Output::Release { content } => {
+                    assert!(
+                        self.held.remove(&content).is_some(),
+                        "{content:?} released twice"
+                    );
+                }
+                Output::Report(report) => self.reports.push(*report),
+                Output::Idle(wake) => {
+                    self.wake = wake;
+                    return;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn drop_flows(&mut self, conn: ConnId) {
+        for f in self.flows.values_mut().filter(|f| f.conn == conn) {
+            f.state = FlowState::Dropped;
+        }
+    }
+
+    fn command(&mut self, flow: FlowId, command: FlowCommand) {
+        let name = match &command {
+            FlowCommand::Start(_) => "start".to_owned(),
+            FlowCommand::StartFile { .. } => "file".to_owned(),
+            FlowCommand::Select(list) => format!("select {}", list.len()),
+            FlowCommand::Hold => "hold".to_owned(),
+            FlowCommand::Go => "go".to_owned(),
+            FlowCommand::Drop => "drop".to_owned(),
+        };
+        match command {
+            FlowCommand::Start(start) => {
+                assert!(self.held.contains_key(&start.content));
+                assert!(self.alive.contains(&start.conn));
+                self.new_flow(flow, start.conn, Some(*start), None);
+            }
+            FlowCommand::StartFile {
+                conn, offset, len, ..
+            } => self.new_flow(flow, conn, None, Some((offset, len))),
+            FlowCommand::Select(_) => {}
+            FlowCommand::Hold => {
+                let f = self.flows.get_mut(&flow).unwrap();
+                assert_eq!(f.state, FlowState::Running);
+                f.state = FlowState::Holding;
+            }
+            FlowCommand::Go => {
+                let f = self.flows.get_mut(&flow).unwrap();
+                assert_eq!(f.state, FlowState::Held);
+                f.state = FlowState::Running;
+            }
+            FlowCommand::Drop => {
+                let f = self.flows.get_mut(&flow).unwrap();
+                assert!(
+                    matches!(f.state, FlowState::Held | FlowState::Ended),
+                    "{:?}",
+                    f.state
+                );
+                f.state = FlowState::Dropped;
+            }
+        }
+        self.flows.get_mut(&flow).unwrap().commands.push(name);
+    }
+
+    fn new_flow(
+        &mut self,
+        id: FlowId,
+        conn: ConnId,
+        start: Option<FlowStart>,
+        file: Option<(u64, u64)>,
+    ) {
+        let flow = Flow {
+            conn,
+            start,
+            file,
+            commands: Vec::new(),
+            sequence: 0,
+            state: FlowState::Running,
+        };
+        assert!(self.flows.insert(id, flow).is_none(), "flow id used twice");
+    }
+
+    fn hand_out(&mut self, mut content: Content) -> Answer {
+        self.next_content += 1;
+        content.id = ContentId(self.next_content);
+        self.held.insert(content.id, content.clone());
+        Answer::Opened(Box::new(content))
+    }
+
+    fn answer(&mut self, question: Question) -> Answer {
+        match question {
+            Question::Open(open) => match self.points.get(&open.path).cloned() {
+                Some(Point::Media(content)) => self.hand_out(content),
+                Some(Point::Moved(url)) => Answer::Moved { url: url.into() },
+                Some(Point::Document(content_type, body)) => Answer::Document {
+                    content_type,
+                    body: Bytes::from_static(body.as_bytes()),
+                },
+                Some(Point::Refused(refusal)) => Answer::Refused(refusal),
+                None => Answer::Refused(Refusal::NotFound),
+            },
+            Question::Cue(cue) => match self.refuse_cue {
+                Some(refusal) => Answer::Refused(refusal),
+                None => {
+                    let mut granted = self.cue.clone();
+                    granted.accel = cue.accel.and(granted.accel);
+                    granted.speed_milli = cue.speed_milli.and(granted.speed_milli);
+                    granted.profile = granted.profile.filter(|_| cue.profile);
+                    Answer::Cued(Box::new(granted))
+                }
+            },
+            Question::NextEntry(id) => {
+                let entry = self.held.get(&id).map_or(0, |c| c.entry);
+                match self.next.get(&entry).cloned() {
+                    Some(content) => self.hand_out(content),
+                    None => Answer::Refused(Refusal::NotFound),
+                }
+            }
+        }
+    }
+}
+
+/// A reply, taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    pub line: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    pub fn parse(bytes: &[u8]) -> Reply {
+        let end = bytes
+            .windows(4)
+            .position(|w| w == b"\r\n\r\n")
+            .unwrap_or_else(|| panic!("no reply head in {:?}", String::from_utf8_lossy(bytes)));
+        let text = std::str::from_utf8(&bytes[..end]).unwrap();
+        let mut lines = text.split("\r\n");
+        let line = lines.next().unwrap().to_owned();
+        let headers = lines
+            .map(|l| {
+                let (n, v) = l.split_once(": ").unwrap();
+                (n.to_owned(), v.to_owned())
+            })
+            .collect();
+        Reply {
+            line,
+            headers,
+            body: bytes[end + 4..].to_vec(),
+        }
+    }
+
+    pub fn status(&self) -> u16 {
+        self.line.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let mut all = self.headers.iter().filter(|(n, _)| n == name);
+        let first = all.next().map(|(_, v)| &**v);
+        assert!(all.next().is_none(), "{name} twice");
+        first
+    }
+
+    /// Value of a Pragma token, quotes taken off.
+    pub fn pragma(&self, name: &str) -> Option<String> {
+        let mut rest = self.get("Pragma")?;
+        loop {
+            let mut quoted = false;
+            let end = rest.find(|c| {
+                quoted ^= c == '"';
+                c == ',' && !quoted
+            });
+            let token = rest[..end.unwrap_or(rest.len())].trim();
+            if let Some(value) = token.strip_prefix(name).and_then(|v| v.strip_prefix('=')) {
+                return Some(value.trim_matches('"').to_owned());
+            }
+            rest = &rest[end? + 1..];
+        }
+    }
+
+    pub fn client_id(&self) -> u32 {
+        self.pragma("client-id")
+            .expect("client-id")
+            .parse()
+            .unwrap()
+    }
+}
+
+pub fn hex(text: &str) -> Vec<u8> {
+    text.split_ascii_whitespace()
+        .map(|b| u8::from_str_radix(b, 16).unwrap())
+        .collect()
+}
+
+/// `$M` of [`clip`] (113 bytes) and `$H` (16 bytes), as in the reference but for features.
+pub fn metadata(entry: u32, broadcast_id: u32, features: &str) -> Vec<u8> {
+    let payload = format!(
+        "playlist-gen-id={entry}, broadcast-id={broadcast_id}, features=\"{features}\"\0\
+         8,language,31,0,,5,title,31,4,Test\r\n"
+    );
+    let n = payload.len() as u8 + 8;
+    let mut out = vec![0x24, 0x4D, n, 0, 0, 0, 0, 0, 0, 0x0C, n, 0];
+    out.extend(payload.as_bytes());
+    out
+}
+
+pub const H: [u8; 16] = [
+    0x24, 0x48, 0x0C, 0, 0, 0, 0, 0, 0, 0x0C, 0x0C, 0, 0xAA, 0xAA, 0xAA, 0xAA,
+];
+pub const E0: [u8; 8] = [0x24, 0x45, 4, 0, 0, 0, 0, 0];
+pub const E1: [u8; 8] = [0x24, 0x45, 4, 0, 1, 0, 0, 0];
+pub const C0: [u8; 8] = [0x24, 0x43, 4, 0, 0, 0, 0, 0];
+
+/// `$D` with a payload of four bytes BB.
+pub fn d(number: u8, incarnation: u8, flags: u8) -> [u8; 16] {
+    [
+        0x24,
+        0x44,
+        0x0C,
+        0,
+        number,
+        0,
+        0,
+        0,
+        incarnation,
+        flags,
+        0x0C,
+        0,
+        0xBB,
+        0xBB,
+        0xBB,
+        0xBB,
+    ]
+}
+
+/// Chunked coding removed: what was in the chunks, and what follows the last chunk (`None` while the
+/// body is open).
+pub fn dechunk(mut bytes: &[u8]) -> (Vec<u8>, Option<Vec<u8>>) {
+    let mut out = Vec::new();
+    while !bytes.is_empty() {
+        let end = bytes
+            .windows(2)
+            .position(|w| w == b"\r\n")
+            .expect("chunk-size");
+        let size = usize::from_str_radix(std::str::from_utf8(&bytes[..end]).unwrap(), 16).unwrap();
+        let data = &bytes[end + 2..];
+        assert_eq!(&data[size..size + 2], b"\r\n");
+        if size == 0 {
+            return (out, Some(data[2..].to_vec()));
+        }
+        out.extend_from_slice(&data[..size]);
+        bytes = &data[size + 2..];
+    }
+    (out, None)
+}

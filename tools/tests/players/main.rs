@@ -1,0 +1,14 @@
+//! Ringcast played by the programs that people play it with.
+//!
+//! Each test plays something from a real server with a real player and compares what the player
+//! got with the file: the frames it decoded, or the payloads it received. Expectations are derived
+//! from the files with the same tools, never written down by hand.
+//!
+//! A player that is not installed skips its tests, unless `CI` is set: then it fails them.
+
+mod cores;
+mod live;
+mod on_demand;
+mod seek;
+mod selection;
+mod support;

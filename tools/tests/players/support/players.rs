@@ -1,0 +1,217 @@
+//! The players, each with the arguments that make it a measuring instrument: no window, no sound
+//! card, no configuration of the user's, output where the test can read it.
+
+use super::process::{TempDir, run};
+use std::fs;
+use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// A program that tests may lack.
+#[derive(Clone, Copy, Debug)]
+pub enum Tool {
+    Ffmpeg,
+    Vlc,
+    Mplayer,
+    /// A C compiler and libmms's headers.
+    Libmms,
+    Curl,
+    Wget,
+}
+
+impl Tool {
+    /// Whether it is there. Says that the test is skipped if not; panics if `CI` is set.
+    pub fn is_installed(self) -> bool {
+        let found = match self {
+            Tool::Ffmpeg => on_path("ffmpeg") && on_path("ffprobe"),
+            Tool::Vlc => on_path("cvlc"),
+            Tool::Mplayer => on_path("mplayer"),
+            Tool::Libmms => on_path("cc") && Path::new("/usr/include/libmms/mmsx.h").exists(),
+            Tool::Curl => on_path("curl"),
+            Tool::Wget => on_path("wget"),
+        };
+        if !found {
+            assert!(
+                std::env::var_os("CI").is_none(),
+                "{self:?} is not installed"
+            );
+            eprintln!("skipped: {self:?} is not installed");
+        }
+        found
+    }
+}
+
+fn on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
+}
+
+/// ffmpeg, quiet but for errors.
+pub fn ffmpeg() -> Command {
+    let mut command = Command::new("ffmpeg");
+    command.args(["-hide_banner", "-nostdin", "-v", "error"]);
+    command
+}
+
+/// MPlayer without a terminal, remote control, user configuration or sound.
+pub fn mplayer() -> Command {
+    let mut command = Command::new("mplayer");
+    command.args([
+        "-noconfig",
+        "all",
+        "-really-quiet",
+        "-nolirc",
+        "-noconsolecontrols",
+        "-nosound",
+    ]);
+    command
+}
+
+/// VLC without an interface, which ends after what it was given. It may write below `dir`.
+pub fn vlc(dir: &TempDir) -> Command {
+    let mut command = Command::new("cvlc");
+    command.args([
+        "--no-media-library",
+        "--no-metadata-network-access",
+        "--play-and-exit",
+    ]);
+    command
+        .env("HOME", dir.path())
+        .env("XDG_RUNTIME_DIR", dir.path());
+    as_plain_user(&mut command, dir.path());
+    command
+}
+
+/// VLC refuses to run for root, so a test run as root runs it for nobody.
+fn as_plain_user(command: &mut Command, dir: &Path) {
+    const NOBODY: u32 = 65534;
+    let is_root = fs::metadata("/proc/self").is_ok_and(|m| m.uid() == 0);
+    if is_root {
+        chown(dir, Some(NOBODY), Some(NOBODY)).expect("root may give a directory away");
+        command.uid(NOBODY).gid(NOBODY);
+    }
+}
+
+/// Everything that VLC's access module hands to its demultiplexer, as a file.
+pub fn vlc_dump(url: &str, args: &[&str], limit: Duration) -> (TempDir, PathBuf) {
+    let dir = TempDir::new();
+    let file = dir.file("dump.asf");
+    let mut command = vlc(&dir);
+    command
+        .args(["--demux", "dump", "--demuxdump-file"])
+        .arg(&file)
+        .args(args)
+        .arg(url);
+    let out = run(&mut command, limit);
+    assert!(
+        file.exists(),
+        "VLC got nothing of {url}\n{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
+    (dir, file)
+}
+
+/// What curl or wget downloads, whole, and the exit status zero.
+pub fn download(tool: Tool, url: &str, limit: Duration) -> Vec<u8> {
+    let out = run(&mut downloader(tool, url), limit);
+    assert!(
+        out.status.success(),
+        "{tool:?} {url}: {}\n{}",
+        out.status,
+        String::from_utf8_lossy(&out.stderr)
+    );
+    out.stdout
+}
+
+/// curl or wget, writing to standard output as the bytes arrive.
+pub fn downloader(tool: Tool, url: &str) -> Command {
+    let mut command = match tool {
+        Tool::Curl => {
+            let mut curl = Command::new("curl");
+            curl.args([
+                "--no-buffer",
+                "--silent",
+                "--show-error",
+                "--fail",
+                "--noproxy",
+                "*",
+            ]);
+            curl
+        }
+        Tool::Wget => {
+            let mut wget = Command::new("wget");
+            wget.args([
+                "--no-config",
+                "--no-verbose",
+                "--no-proxy",
+                "--tries=1",
+                "--output-document=-",
+            ]);
+            wget
+        }
+        other => panic!("{other:?} does not download"),
+    };
+    command.arg(url);
+    command
+}
+
+/// One play through libmms, the library below GStreamer, xine and Kodi of their time.
+#[derive(Default)]
+pub struct Libmms {
+    /// Bits per second the library may choose streams for; 0 for no limit.
+    pub bandwidth: u32,
+    /// Seek to this many seconds before reading.
+    pub seek_time: Option<f64>,
+    /// Seek to this byte of the file before reading.
+    pub seek_offset: Option<u64>,
+    /// Stop after this many bytes; 0 reads to the end.
+    pub bytes_max: u64,
+}
+
+impl Libmms {
+    /// The header and the packets that the library handed out, as a file.
+    pub fn play(&self, url: &str, limit: Duration) -> (TempDir, PathBuf) {
+        let dir = TempDir::new();
+        let file = dir.file("libmms.asf");
+        let mut command = Command::new(harness());
+        command.arg(url).arg(&file);
+        command.args(["--bandwidth", &self.bandwidth.to_string()]);
+        command.args(["--bytes-max", &self.bytes_max.to_string()]);
+        if let Some(seconds) = self.seek_time {
+            command.args(["--seek-time", &seconds.to_string()]);
+        }
+        if let Some(offset) = self.seek_offset {
+            command.args(["--seek-offset", &offset.to_string()]);
+        }
+        let out = run(&mut command, limit);
+        assert!(
+            out.status.success(),
+            "libmms {url}: {}\n{}",
+            out.status,
+            String::from_utf8_lossy(&out.stderr)
+        );
+        (dir, file)
+    }
+}
+
+/// The compiled harness around libmms. Made once for this process.
+fn harness() -> &'static Path {
+    static HARNESS: OnceLock<PathBuf> = OnceLock::new();
+    HARNESS.get_or_init(|| {
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/players/libmms_play.c");
+        let program = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("libmms_play");
+        let mut cc = Command::new("cc");
+        cc.args(["-std=c11", "-Wall", "-Werror", "-O1", source, "-lmms", "-o"])
+            .arg(&program);
+        let out = run(&mut cc, Duration::from_secs(60));
+        assert!(
+            out.status.success(),
+            "cc: {}",
+            String::from_utf8_lossy(&out.stderr)
+        );
+        program
+    })
+}

@@ -1,0 +1,183 @@
+//! A `ringcast serve` of our own, on free ports, with the bundled content.
+
+use super::{TempDir, content};
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const READY_LIMIT: Duration = Duration::from_secs(20);
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(10);
+
+/// A server with two cores and these points: `vod` (the whole content directory), `live`
+/// (`clip.wmv` looped), `radio` (`audio.wma` looped), `modern` (`modern.asf` looped) and `rates`
+/// (`mbr.wmv` looped).
+pub struct Server {
+    child: Child,
+    http_port: u16,
+    admin_port: u16,
+    dir: TempDir,
+}
+
+impl Server {
+    /// The server that all tests running at the same time share. It stops with the last of them.
+    pub fn shared() -> Arc<Server> {
+        static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
+        // A test that panicked while it started the server leaves nothing half done behind.
+        let mut shared = SHARED.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(server) = shared.upgrade() {
+            return server;
+        }
+        let server = Arc::new(Server::start());
+        *shared = Arc::downgrade(&server);
+        server
+    }
+
+    /// A server for one test alone.
+    pub fn start() -> Server {
+        let dir = TempDir::new();
+        let (http_port, admin_port) = free_ports();
+        let config = dir.file("ringcast.toml");
+        fs::write(&config, config_text(http_port, admin_port, &dir)).expect("temporary directory");
+        let log = File::create(dir.file("server.log")).expect("temporary directory");
+        let child = Command::new(env!("CARGO_BIN_EXE_ringcast"))
+            .args(["serve", "--config"])
+            .arg(&config)
+            .current_dir(dir.path())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a second descriptor"))
+            .stderr(log)
+            .spawn()
+            .expect("the ringcast binary");
+        let mut server = Server {
+            child,
+            http_port,
+            admin_port,
+            dir,
+        };
+        server.wait_ready();
+        server
+    }
+
+    /// `scheme://` and this server's HTTP address and `path`.
+    pub fn url(&self, scheme: &str, path: &str) -> String {
+        format!("{scheme}://127.0.0.1:{}/{path}", self.http_port)
+    }
+
+    /// The body of `GET path` on the admin listener, if the answer is 200.
+    pub fn admin(&self, path: &str) -> Option<String> {
+        let answer = get(self.admin_port, path)?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        let status = head.split(' ').nth(1)?;
+        (status == "200").then(|| body.to_owned())
+    }
+
+    /// What the server has written to its standard output and error.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.dir.file("server.log")).unwrap_or_default()
+    }
+
+    /// Asks the server to end, as a service manager does, and waits until it has.
+    pub fn terminate(&mut self) -> ExitStatus {
+        if let Some(status) = self.child.try_wait().expect("own child") {
+            return status;
+        }
+        let pid = self.child.id().to_string();
+        let sent = Command::new("sh")
+            .args(["-c", "kill -TERM \"$0\"", &pid])
+            .status();
+        assert!(sent.is_ok_and(|s| s.success()), "cannot signal the server");
+        let deadline = Instant::now() + STOP_LIMIT;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().expect("own child") {
+                return status;
+            }
+            thread::sleep(POLL);
+        }
+        panic!(
+            "the server did not end within {STOP_LIMIT:?} of SIGTERM\n{}",
+            self.log()
+        );
+    }
+
+    fn wait_ready(&mut self) {
+        let deadline = Instant::now() + READY_LIMIT;
+        while self.admin("/readyz").is_none() {
+            if let Some(status) = self.child.try_wait().expect("own child") {
+                panic!("the server ended at start ({status})\n{}", self.log());
+            }
+            assert!(
+                Instant::now() < deadline,
+                "not ready after {READY_LIMIT:?}\n{}",
+                self.log()
+            );
+            thread::sleep(POLL);
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let log = self.log();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            let tail = log.len().saturating_sub(8000);
+            let tail = (tail..log.len())
+                .find(|&i| log.is_char_boundary(i))
+                .unwrap_or(0);
+            eprintln!("--- server log\n{}---", &log[tail..]);
+        } else {
+            assert!(!log.contains("panicked"), "the server panicked\n{log}");
+        }
+    }
+}
+
+fn config_text(http_port: u16, admin_port: u16, dir: &TempDir) -> String {
+    let mut text = format!(
+        "[server]\ncores = 2\ndrain_timeout = \"1s\"\ncache_dir = {:?}\n\
+         [listen]\nhttp = [\"127.0.0.1:{http_port}\"]\nmms = []\nrtsp = []\nadmin = \"127.0.0.1:{admin_port}\"\n\
+         [log]\ndirectory = {:?}\n\
+         [[point]]\nname = \"vod\"\nkind = \"on-demand\"\nsource = {:?}\n",
+        dir.file("cache"),
+        dir.file("logs"),
+        content("")
+    );
+    for (name, file) in [
+        ("live", "clip.wmv"),
+        ("radio", "audio.wma"),
+        ("modern", "modern.asf"),
+        ("rates", "mbr.wmv"),
+    ] {
+        text += &format!(
+            "[[point]]\nname = \"{name}\"\nkind = \"broadcast\"\nsource = {:?}\n",
+            content(file)
+        );
+    }
+    text
+}
+
+/// Two ports that were free a moment ago. Both are held until both are known, so they differ.
+fn free_ports() -> (u16, u16) {
+    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let (first, second) = (bind(), bind());
+    let port = |l: &TcpListener| l.local_addr().expect("bound").port();
+    (port(&first), port(&second))
+}
+
+fn get(port: u16, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+    )
+    .ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
+}
