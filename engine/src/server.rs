@@ -75,7 +75,9 @@ fn hint_of(error: &io::Error) -> &'static str {
         io::ErrorKind::PermissionDenied => {
             "; ports below 1024 need the CAP_NET_BIND_SERVICE capability"
         }
-        io::ErrorKind::NotFound => "; that congestion control is not in this kernel, see net.ipv4.tcp_available_congestion_control",
+        io::ErrorKind::NotFound => {
+            "; that congestion control is not in this kernel, see net.ipv4.tcp_available_congestion_control"
+        }
         _ => "",
     }
 }
@@ -128,8 +130,8 @@ impl Server {
             host: config.server.name.clone(),
             cores: cpus.len(),
         };
-        let log =
-            LogWriter::start(&config.log, identity, Arc::clone(&metrics)).map_err(StartError::Log)?;
+        let log = LogWriter::start(&config.log, identity, Arc::clone(&metrics))
+            .map_err(StartError::Log)?;
         let bells = cpus
             .iter()
             .map(|_| DoorbellHandle::new())

@@ -5,9 +5,7 @@ use crate::rt;
 use crate::shard::{Adopted, Message, Shard, Written};
 use bytes::Bytes;
 use protocols::content::{Protocol, Question};
-use protocols::machine::{
-    CloseHow, ConnId, CoreId, Fault, Input, Machine, Output, Ticket, Time,
-};
+use protocols::machine::{CloseHow, ConnId, CoreId, Fault, Input, Machine, Output, Ticket, Time};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -83,7 +81,14 @@ fn carry_out(shard: &Rc<Shard>, number: u8, front: &Front, output: Output, now: 
     }
 }
 
-fn close(shard: &Shard, front: &Front, conn: ConnId, how: CloseHow, fault: Option<Fault>, now: Time) {
+fn close(
+    shard: &Shard,
+    front: &Front,
+    conn: ConnId,
+    how: CloseHow,
+    fault: Option<Fault>,
+    now: Time,
+) {
     shard.drop_flow_of(conn, now);
     if let Some(fault) = fault {
         shard.report_fault(front.protocol, conn, fault);

@@ -4,8 +4,8 @@ use super::driver::feed;
 use crate::ops::metrics::RefusedReason;
 use crate::points::reason_of;
 use crate::policy::Admission;
-use crate::rt::net::{Bound, Listener, Stream};
 use crate::rt;
+use crate::rt::net::{Bound, Listener, Stream};
 use crate::shard::{Adopted, Shard};
 use bytes::Bytes;
 use protocols::machine::Input;
@@ -64,7 +64,13 @@ fn admit(shard: &Rc<Shard>, front: u8, stream: Stream) {
 /// Go on with a connection that another core handed over.
 pub fn adopt(shard: &Rc<Shard>, adopted: Adopted) {
     let stream = Stream::adopt(adopted.fd);
-    serve(shard, adopted.front, stream, adopted.admission, adopted.unread);
+    serve(
+        shard,
+        adopted.front,
+        stream,
+        adopted.admission,
+        adopted.unread,
+    );
 }
 
 fn serve(shard: &Rc<Shard>, front: u8, mut stream: Stream, admission: Admission, unread: Bytes) {
@@ -79,7 +85,14 @@ fn serve(shard: &Rc<Shard>, front: u8, mut stream: Stream, admission: Admission,
     rt::spawn(async move {
         feed(&shard, front, Input::Opened { conn, peer, local });
         if !unread.is_empty() {
-            feed(&shard, front, Input::Data { conn, bytes: &unread });
+            feed(
+                &shard,
+                front,
+                Input::Data {
+                    conn,
+                    bytes: &unread,
+                },
+            );
         }
         drop(unread);
         loop {

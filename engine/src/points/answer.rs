@@ -6,9 +6,9 @@ use crate::policy::RefusedBy;
 use crate::rt;
 use crate::shard::Shard;
 use crate::source::{AsfFile, FileFacts, OpenError, average_bit_rate, open_facts, segments};
+use protocols::asf::Packet;
 use protocols::asf::digest::object_starts;
 use protocols::asf::seek::{Hints, Seek, SeekStep, SeekTarget};
-use protocols::asf::Packet;
 use protocols::content::{
     Answer, Caching, Content, ContentId, Cue, CueRequest, Level, OpenRequest, Question, Refusal,
     Selection, Start, StreamInfo, StreamKind,
@@ -113,7 +113,11 @@ async fn open_point(
     open_file(shard, request, point, file)
 }
 
-async fn open_live(shard: &Rc<Shard>, request: &OpenRequest, point: &Arc<Point>) -> OpenResult<Answer> {
+async fn open_live(
+    shard: &Rc<Shard>,
+    request: &OpenRequest,
+    point: &Arc<Point>,
+) -> OpenResult<Answer> {
     let Some(feed) = feed_of(shard, point).await else {
         return no(Refusal::Unavailable);
     };
@@ -141,7 +145,14 @@ async fn open_live(shard: &Rc<Shard>, request: &OpenRequest, point: &Arc<Point>)
         header.auto_select(None, point.config.auto_exclude),
         header.max_bit_rate(),
     );
-    admit(shard, request, point, content, ContentSupply::Live(feed), rate)
+    admit(
+        shard,
+        request,
+        point,
+        content,
+        ContentSupply::Live(feed),
+        rate,
+    )
 }
 
 fn open_file(
@@ -171,13 +182,23 @@ fn open_file(
             allowed: max_age > 0,
             max_age,
             last_modified: Some(http_date(facts.identity.mtime_ns)),
-            etag: Some(format!("{:x}-{:x}", facts.identity.size, facts.identity.mtime_ns)),
+            etag: Some(format!(
+                "{:x}-{:x}",
+                facts.identity.size, facts.identity.mtime_ns
+            )),
         },
         file_size: Some(facts.identity.size),
         description: header.description(),
     };
     let rate = file.average_bit_rate(header.auto_select(None, point.config.auto_exclude));
-    admit(shard, request, point, content, ContentSupply::File(file), rate)
+    admit(
+        shard,
+        request,
+        point,
+        content,
+        ContentSupply::File(file),
+        rate,
+    )
 }
 
 /// Take the player's place in the limits and note the content under a name.
@@ -245,7 +266,11 @@ async fn feed_of(shard: &Rc<Shard>, point: &Arc<Point>) -> Option<Rc<LiveFeed>> 
 }
 
 /// An open file of a point.
-async fn facts_of(shard: &Rc<Shard>, point: &Arc<Point>, names: &[String]) -> Result<Rc<AsfFile>, Refusal> {
+async fn facts_of(
+    shard: &Rc<Shard>,
+    point: &Arc<Point>,
+    names: &[String],
+) -> Result<Rc<AsfFile>, Refusal> {
     let key = (point.id, names.join("/"));
     let known = shard.file(&key);
     if let Some((file, checked)) = &known
@@ -255,10 +280,9 @@ async fn facts_of(shard: &Rc<Shard>, point: &Arc<Point>, names: &[String]) -> Re
     }
     let known_facts = known.as_ref().map(|(file, _)| Arc::clone(&file.facts));
     let (point, names, indexing) = (Arc::clone(point), names.to_vec(), shard.indexing().clone());
-    let opened = rt::blocking(move || {
-        open_facts(&point.root, &names, known_facts.as_ref(), &indexing)
-    })
-    .await;
+    let opened =
+        rt::blocking(move || open_facts(&point.root, &names, known_facts.as_ref(), &indexing))
+            .await;
     match (opened, known) {
         (Ok((_, facts)), Some((file, _))) if Arc::ptr_eq(&facts, &file.facts) => {
             shard.keep_file(key, Rc::clone(&file));
@@ -313,8 +337,12 @@ fn limits_of(shard: &Shard, point: &Point) -> grant::Limits {
         max_accel_bps: limits
             .fast_start_bandwidth_per_player_connection
             .map_or(own, |all| own.min(all.as_u32())),
-        max_accel_ms: u32::try_from(point.config.max_accel_duration.as_millis()).unwrap_or(u32::MAX),
-        max_speed_milli: point.config.max_speed_milli().min(limits.fast_cache_milli()),
+        max_accel_ms: u32::try_from(point.config.max_accel_duration.as_millis())
+            .unwrap_or(u32::MAX),
+        max_speed_milli: point
+            .config
+            .max_speed_milli()
+            .min(limits.fast_cache_milli()),
     }
 }
 
@@ -335,7 +363,11 @@ fn cue_live(
     });
     let (packet, send_time) = feed.join(selection, wanted).ok_or(Refusal::Unavailable)?;
     let head = feed.head_send_time().unwrap_or(send_time);
-    let average = average_bit_rate(&feed.head.streams, selection, feed.head.header.max_bit_rate());
+    let average = average_bit_rate(
+        &feed.head.streams,
+        selection,
+        feed.head.header.max_bit_rate(),
+    );
     let supply = grant::Supply {
         average_bps: u64::from(average),
         buffered_ms: Some(head.wrapping_sub(send_time)),
@@ -348,7 +380,13 @@ fn cue_live(
         let mut number = packet;
         while number != end && objects.len() < PROFILE_OBJECTS_MAX {
             let within = feed.with_packet(number, |p, bytes| {
-                collect(bytes, feed.head.header.packet_size(), &feed.head.streams, selection, &mut objects);
+                collect(
+                    bytes,
+                    feed.head.header.packet_size(),
+                    &feed.head.streams,
+                    selection,
+                    &mut objects,
+                );
                 p.send_time.wrapping_sub(send_time) <= accel.duration_ms
             });
             if within == Some(false) {
@@ -363,7 +401,14 @@ fn cue_live(
         accel,
         speed_milli: limits.speed(request.speed_milli, true),
         profile: accel.and_then(|accel| {
-            profile_of(&objects, accel.duration_ms, average, true, selection, &feed.head.streams)
+            profile_of(
+                &objects,
+                accel.duration_ms,
+                average,
+                true,
+                selection,
+                &feed.head.streams,
+            )
         }),
     })
 }
@@ -388,7 +433,14 @@ async fn cue_file(
     let mut found = None;
     if let (true, Some(accel)) = (request.profile, accel) {
         let objects = objects_from(shard, file, packet, selection, accel.duration_ms).await?;
-        found = profile_of(&objects, accel.duration_ms, average, false, selection, &file.facts.streams);
+        found = profile_of(
+            &objects,
+            accel.duration_ms,
+            average,
+            false,
+            selection,
+            &file.facts.streams,
+        );
     }
     Ok(Cue {
         packet,
@@ -400,7 +452,12 @@ async fn cue_file(
 }
 
 /// The first packet to send (ASF-54, ASF-55, ASF-67).
-async fn find(shard: &Rc<Shard>, file: &Rc<AsfFile>, selection: Selection, start: Start) -> Result<u32, Refusal> {
+async fn find(
+    shard: &Rc<Shard>,
+    file: &Rc<AsfFile>,
+    selection: Selection,
+    start: Start,
+) -> Result<u32, Refusal> {
     let target = match start {
         Start::Beginning => SeekTarget::PlayTime(0),
         Start::Time(ms) => SeekTarget::PlayTime(ms),
@@ -460,7 +517,13 @@ async fn objects_from(
             break;
         };
         while let Some(packet) = raw.packet(number) {
-            collect(packet, file.packet_size(), &file.facts.streams, selection, &mut objects);
+            collect(
+                packet,
+                file.packet_size(),
+                &file.facts.streams,
+                selection,
+                &mut objects,
+            );
             number += 1;
         }
         if let [begin, .., last] = objects.as_slice()
@@ -522,4 +585,3 @@ pub async fn open_source(shard: &Rc<Shard>, point: &Arc<Point>) -> Result<Rc<Asf
     let name = point.file.clone().ok_or(Refusal::NotFound)?;
     facts_of(shard, point, &[name]).await
 }
-

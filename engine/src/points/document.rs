@@ -12,9 +12,18 @@ use std::sync::Arc;
 const LISTED_FILES_MAX: usize = 500;
 
 /// The `.asx` of a point, or of one of its files.
-pub fn announce(shard: &Shard, request: &OpenRequest, point: &Arc<Point>, file: &[String]) -> Answer {
+pub fn announce(
+    shard: &Shard,
+    request: &OpenRequest,
+    point: &Arc<Point>,
+    file: &[String],
+) -> Answer {
     let host = host_of(shard, request);
-    let paths = if file.is_empty() { paths_of(point) } else { vec![path(point, file)] };
+    let paths = if file.is_empty() {
+        paths_of(point)
+    } else {
+        vec![path(point, file)]
+    };
     let body = match paths.as_slice() {
         [one] => asx::announcement(&Announcement {
             urls: &urls(&host, one),
@@ -70,15 +79,19 @@ pub fn overview(shard: &Shard, request: &OpenRequest) -> Answer {
 
 /// URLs of a content, in the order in which players should try them.
 fn urls(host: &str, path: &str) -> Vec<String> {
-    vec![format!("http://{host}{path}"), format!("mms://{host}{path}")]
+    vec![
+        format!("http://{host}{path}"),
+        format!("mms://{host}{path}"),
+    ]
 }
 
 fn host_of(shard: &Shard, request: &OpenRequest) -> String {
     let plain = |h: &&str| {
         !h.is_empty()
             && h.len() <= 255
-            && h.chars()
-                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']' | '_'))
+            && h.chars().all(|c| {
+                c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']' | '_')
+            })
     };
     Some(request.authority.as_str())
         .filter(plain)

@@ -1,7 +1,7 @@
 //! The home of a live stream: its source, its history, and who gets it.
 
-use super::live::{Batch, BatchBuilder, LiveHead};
 use super::Point;
+use super::live::{Batch, BatchBuilder, LiveHead};
 use crate::source::{Cache, LoopSource};
 use bytes::Bytes;
 use protocols::asf;

@@ -213,7 +213,11 @@ impl LiveFeed {
     }
 
     /// Call `f` with a packet, if it is held.
-    pub fn with_packet<R>(&self, number: u32, f: impl FnOnce(&BatchPacket, &[u8]) -> R) -> Option<R> {
+    pub fn with_packet<R>(
+        &self,
+        number: u32,
+        f: impl FnOnce(&BatchPacket, &[u8]) -> R,
+    ) -> Option<R> {
         let packets = self.packets.borrow();
         let (first_batch, first_index) = packets.front()?;
         let first = first_batch.packets.get(*first_index as usize)?.number;
@@ -225,7 +229,9 @@ impl LiveFeed {
             let packet = batch.packets.get(*index as usize)?;
             match packet.number.wrapping_sub(number) as i32 {
                 0 => {
-                    let bytes = batch.bytes.get(packet.start as usize..packet.end as usize)?;
+                    let bytes = batch
+                        .bytes
+                        .get(packet.start as usize..packet.end as usize)?;
                     return Some(f(packet, bytes));
                 }
                 1.. if at > 0 => at -= 1,
@@ -347,14 +353,18 @@ impl LiveRing {
         }
     }
 
-    fn push_packet(&self, packet: &BatchPacket, bytes: &[u8], packet_size: u32, scratch: &mut Vec<u8>) {
+    fn push_packet(
+        &self,
+        packet: &BatchPacket,
+        bytes: &[u8],
+        packet_size: u32,
+        scratch: &mut Vec<u8>,
+    ) {
         scratch.clear();
-        let kept = self.filter.borrow_mut().apply(
-            bytes,
-            packet_size,
-            self.variant.keep_padding,
-            scratch,
-        );
+        let kept =
+            self.filter
+                .borrow_mut()
+                .apply(bytes, packet_size, self.variant.keep_padding, scratch);
         if let Ok(Some(kept)) = kept {
             let meta = PacketMeta {
                 number: packet.number,

@@ -51,9 +51,10 @@ impl Point {
             (Root::open(path)?, None)
         } else {
             let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
-            let name = path.file_name().and_then(|n| n.to_str()).ok_or_else(|| {
-                io::Error::new(io::ErrorKind::InvalidInput, "not a file name")
-            })?;
+            let name = path
+                .file_name()
+                .and_then(|n| n.to_str())
+                .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file name"))?;
             std::fs::metadata(path)?;
             let root = Root::open(parent.unwrap_or(std::path::Path::new(".")))?;
             (root, Some(name.to_owned()))

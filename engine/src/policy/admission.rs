@@ -155,7 +155,9 @@ impl Limiter {
         self.players.take(
             bits_per_second,
             u64::from(limits.player_connections),
-            limits.aggregate_player_bandwidth.map(|b| b.bits_per_second()),
+            limits
+                .aggregate_player_bandwidth
+                .map(|b| b.bits_per_second()),
         )?;
         let at_point = point.usage.take(
             bits_per_second,
@@ -298,7 +300,10 @@ mod tests {
         for _ in 0..4 {
             held.push(limiter.connect(A, Time(0)).unwrap());
         }
-        assert_eq!(limiter.connect(A, Time(0)).err(), Some(RefusedBy::ConnectionRate));
+        assert_eq!(
+            limiter.connect(A, Time(0)).err(),
+            Some(RefusedBy::ConnectionRate)
+        );
         assert!(limiter.connect(A, Time(1_000_000)).is_ok());
     }
 

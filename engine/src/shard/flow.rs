@@ -220,8 +220,12 @@ impl Flow {
     pub fn select(&mut self, changes: &[StreamSwitch]) {
         let streams = self.content.streams();
         let mut filter = match &mut self.supply {
-            Supply::Live(live) => live.reading.leave(&mut self.outlet, self.selection, streams),
-            Supply::File(file) => file.reading.leave(&mut self.outlet, self.selection, streams),
+            Supply::Live(live) => live
+                .reading
+                .leave(&mut self.outlet, self.selection, streams),
+            Supply::File(file) => file
+                .reading
+                .leave(&mut self.outlet, self.selection, streams),
             Supply::Copy(_) => return,
         };
         filter.switch(changes);
@@ -322,11 +326,19 @@ trait Rescue {
     fn rescue(&mut self, outlet: &mut Outlet, cursor: &mut Cursor) -> Option<u32>;
 }
 
-fn rescue_from<P: PacketStore>(store: &mut P, outlet: &mut Outlet, cursor: &mut Cursor) -> Option<u32> {
+fn rescue_from<P: PacketStore>(
+    store: &mut P,
+    outlet: &mut Outlet,
+    cursor: &mut Cursor,
+) -> Option<u32> {
     let in_flight = cursor.offset > 0;
     let number = store.slot(cursor.seq)?.meta.number;
     outlet.rescue(store, cursor);
-    Some(if in_flight { number.wrapping_add(1) } else { number })
+    Some(if in_flight {
+        number.wrapping_add(1)
+    } else {
+        number
+    })
 }
 
 impl Rescue for Rc<LiveRing> {
@@ -422,7 +434,12 @@ impl Live {
     }
 
     /// The filter wants a packet that is not there: not yet, lost between the cores, or no longer.
-    fn starved_in_filter(&mut self, outlet: &mut Outlet, selection: Selection, t: &Turning<'_>) -> Step {
+    fn starved_in_filter(
+        &mut self,
+        outlet: &mut Outlet,
+        selection: Selection,
+        t: &Turning<'_>,
+    ) -> Step {
         let (first, end) = self.feed.range();
         let wanted = outlet.next_number;
         if (wanted.wrapping_sub(end) as i32) >= 0 {
@@ -437,10 +454,8 @@ impl Live {
             outlet.next_number = number;
             outlet.pacer = Pacer::new(t.now, send_time, CATCHING_UP);
             self.at_head = false;
-            self.reading = Reading::Filtering(Box::new(Filter::start(
-                selection,
-                &self.feed.head.streams,
-            )));
+            self.reading =
+                Reading::Filtering(Box::new(Filter::start(selection, &self.feed.head.streams)));
         } else {
             outlet.next_number = wanted.wrapping_add(1);
         }
@@ -485,7 +500,8 @@ fn skip_ahead<P: PacketStore + Newest>(
             (Some(here), Some(newest)) => newest.meta.send_time.wrapping_sub(here.meta.send_time),
             _ => 0,
         };
-        let lag_max = (u64::from(buffer) * u64::from(LAG_NUMERATOR) / u64::from(LAG_DENOMINATOR)) as u32;
+        let lag_max =
+            (u64::from(buffer) * u64::from(LAG_NUMERATOR) / u64::from(LAG_DENOMINATOR)) as u32;
         if lag <= lag_max {
             return Skip::None;
         }
@@ -540,7 +556,10 @@ impl FromFile {
                     t.now,
                     t.scratch,
                     t.core,
-                    |number, give| match raw.packet(number).map(|p| (p, Packet::parse(p, packet_size))) {
+                    |number, give| match raw
+                        .packet(number)
+                        .map(|p| (p, Packet::parse(p, packet_size)))
+                    {
                         None => Fetched::Missing,
                         Some((_, Err(_))) => Fetched::Damaged,
                         Some((bytes, Ok(parsed))) => {
@@ -607,8 +626,7 @@ impl FromFile {
     }
 
     fn is_last(&self, chunk: u32) -> bool {
-        !self.file.facts.growing
-            && self.file.chunk_start(chunk + 1) >= self.file.facts.packet_count
+        !self.file.facts.growing && self.file.chunk_start(chunk + 1) >= self.file.facts.packet_count
     }
 
     /// The packets of a chunk are used up: go on with the next, or end.

@@ -1,9 +1,9 @@
 //! The flows of a core: starting, commanding and pumping them, and when each has its turn.
 
+use super::Shard;
 use super::flow::{CATCHING_UP, Flow, Pumped, Turning};
 use super::outlet::Outlet;
 use super::wheel::{Seat, TICK, Wheel};
-use super::Shard;
 use crate::points::{ContentSupply, OpenContent};
 use crate::rt;
 use protocols::content::{Level, Selection, StreamKind};
@@ -159,7 +159,8 @@ impl Shard {
                     return self.tell(front, id, lost());
                 };
                 let file = Rc::clone(file);
-                let Some(outlet) = self.outlet(conn, &content, Box::new(Plain), Pace::Unpaced, 0, 0, now)
+                let Some(outlet) =
+                    self.outlet(conn, &content, Box::new(Plain), Pace::Unpaced, 0, 0, now)
                 else {
                     return;
                 };
@@ -252,10 +253,12 @@ impl Shard {
         let conns = self.conns.borrow();
         let fd = conns.get(conn).filter(|_| conns.is_open(conn))?.fd;
         let point = &content.point.config;
-        let counters = self
-            .journal
-            .borrow_mut()
-            .counters(&self.parts.metrics, self.parts.id, point, content.client.protocol);
+        let counters = self.journal.borrow_mut().counters(
+            &self.parts.metrics,
+            self.parts.id,
+            point,
+            content.client.protocol,
+        );
         let late_max = point.cadence.get() + LATE_SLACK;
         Some(Outlet::new(
             fd,

@@ -115,8 +115,12 @@ impl Journal {
                         recent.record.clone()
                     }
                     None => {
-                        let mut record =
-                            LogRecord::new(Event::ClientLog(log.clone()), protocol, peer, unknown(peer));
+                        let mut record = LogRecord::new(
+                            Event::ClientLog(log.clone()),
+                            protocol,
+                            peer,
+                            unknown(peer),
+                        );
                         record.target = target;
                         record.user_agent = user_agent;
                         record.session = session;
@@ -144,7 +148,14 @@ impl Journal {
     }
 
     /// A peer broke the protocol.
-    pub fn fault(&self, protocol: Protocol, conn: u64, peer: SocketAddr, local: SocketAddr, fault: Fault) {
+    pub fn fault(
+        &self,
+        protocol: Protocol,
+        conn: u64,
+        peer: SocketAddr,
+        local: SocketAddr,
+        fault: Fault,
+    ) {
         let event = Event::Fault {
             connection: conn,
             offset: fault.offset,

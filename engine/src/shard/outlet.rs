@@ -243,8 +243,12 @@ impl Outlet {
             };
             let head = store.bytes_mut(slot.pos, SLOT_HEAD);
             if let Ok(head) = head.try_into() {
-                self.framer
-                    .stamp(self.sequence.wrapping_add(n as u32), &slot.meta, rushed, head);
+                self.framer.stamp(
+                    self.sequence.wrapping_add(n as u32),
+                    &slot.meta,
+                    rushed,
+                    head,
+                );
             }
             len += slot.framed_len();
         }
@@ -254,7 +258,11 @@ impl Outlet {
             Sent::Bytes(n) => {
                 self.count(n, now, core);
                 self.advance(store, cursor, n);
-                if n < len - skip { Turn::Blocked } else { Turn::Done }
+                if n < len - skip {
+                    Turn::Blocked
+                } else {
+                    Turn::Done
+                }
             }
             Sent::Full => Turn::Blocked,
             Sent::Dead(_) => Turn::Dead,
@@ -443,7 +451,12 @@ impl Outlet {
     }
 
     /// Send bytes as they are; returns how many were taken.
-    pub fn send_plain(&mut self, bytes: &[u8], now: Time, core: &CoreCounters) -> Result<usize, ()> {
+    pub fn send_plain(
+        &mut self,
+        bytes: &[u8],
+        now: Time,
+        core: &CoreCounters,
+    ) -> Result<usize, ()> {
         match rt::send(self.fd, bytes) {
             Sent::Bytes(n) => {
                 self.count(n, now, core);

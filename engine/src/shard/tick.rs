@@ -187,7 +187,11 @@ impl Shard {
         let (shard, point) = (Rc::clone(self), Arc::clone(point));
         rt::spawn(async move {
             let opened = open_source(&shard, &point).await;
-            let waiting = shard.opening.borrow_mut().remove(&point.id).unwrap_or_default();
+            let waiting = shard
+                .opening
+                .borrow_mut()
+                .remove(&point.id)
+                .unwrap_or_default();
             let now = rt::now();
             let file = match opened {
                 Ok(file) => file,
@@ -298,7 +302,12 @@ impl Shard {
         }
         for id in idle {
             self.feeds.borrow_mut().remove(&id);
-            let home = self.points.borrow().iter().find(|p| p.id == id).map(|p| p.home);
+            let home = self
+                .points
+                .borrow()
+                .iter()
+                .find(|p| p.id == id)
+                .map(|p| p.home);
             if let Some(home) = home {
                 let message = Message::Unsubscribe(id, self.parts.id);
                 self.pass_on(home, message);

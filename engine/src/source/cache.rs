@@ -124,7 +124,11 @@ impl Cache {
     ///
     /// # Errors
     /// What the kernel says; `UnexpectedEof` behind the end of the file.
-    pub async fn raw_now(self: &Rc<Self>, file: &Rc<AsfFile>, chunk: u32) -> io::Result<Rc<RawChunk>> {
+    pub async fn raw_now(
+        self: &Rc<Self>,
+        file: &Rc<AsfFile>,
+        chunk: u32,
+    ) -> io::Result<Rc<RawChunk>> {
         let key = (file.id, chunk);
         if let Some(State::Held(held)) = self.raw.borrow().get(&key) {
             held.touched.set(true);

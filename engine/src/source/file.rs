@@ -68,7 +68,10 @@ impl Identity {
         Ok(Identity {
             node: (meta.dev(), meta.ino()),
             size: meta.len(),
-            mtime_ns: meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec()),
+            mtime_ns: meta
+                .mtime()
+                .saturating_mul(1_000_000_000)
+                .saturating_add(meta.mtime_nsec()),
         })
     }
 }
@@ -131,10 +134,14 @@ fn read_facts(
     let header = Header::parse(&blob)?;
     let packet_size = u64::from(header.packet_size());
     let present = (identity.size - blob_len) / packet_size;
-    let promised = header.packet_count().filter(|count| *count > 0).or_else(|| {
-        let data = header.data_size().map(|size| size.saturating_sub(50));
-        data.map(|size| size / packet_size).filter(|count| *count > 0)
-    });
+    let promised = header
+        .packet_count()
+        .filter(|count| *count > 0)
+        .or_else(|| {
+            let data = header.data_size().map(|size| size.saturating_sub(50));
+            data.map(|size| size / packet_size)
+                .filter(|count| *count > 0)
+        });
     let packet_count = header.packets_in(identity.size);
     let growing = promised.is_none_or(|promised| promised > present);
     if packet_count == 0 && !growing {
@@ -234,7 +241,11 @@ impl AsfFile {
 
     /// Sum of the average rates of some streams, bit/s; the file's own rate if none is known.
     pub fn average_bit_rate(&self, selection: protocols::content::Selection) -> u32 {
-        average_bit_rate(&self.facts.streams, selection, self.facts.header.max_bit_rate())
+        average_bit_rate(
+            &self.facts.streams,
+            selection,
+            self.facts.header.max_bit_rate(),
+        )
     }
 }
 

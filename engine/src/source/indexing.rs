@@ -4,8 +4,8 @@
 use protocols::asf::index::{Stamp, header_hash};
 use protocols::asf::{Header, Indexer, KeyIndex};
 use std::fs::File;
-use std::os::unix::ffi::OsStrExt;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, mpsc};
@@ -125,7 +125,8 @@ fn work(job: &Job, cache_dir: Option<&Path>) {
     // Kept where the first write succeeds; content directories are often read-only.
     for place in places(&job.path, cache_dir) {
         let partial = place.with_extension(format!("rcx.{}", std::process::id()));
-        let kept = std::fs::write(&partial, &bytes).and_then(|()| std::fs::rename(&partial, &place));
+        let kept =
+            std::fs::write(&partial, &bytes).and_then(|()| std::fs::rename(&partial, &place));
         match kept {
             Ok(()) => return,
             Err(error) => {

@@ -102,7 +102,9 @@ impl LoopSource {
             batch.push(self.number, due, duration, packet, |copy| {
                 asf::retime(copy, packet_size, shift)
             });
-            self.turn_end = self.turn_end.max(send_time.saturating_add(u32::from(duration)));
+            self.turn_end = self
+                .turn_end
+                .max(send_time.saturating_add(u32::from(duration)));
             self.number = self.number.wrapping_add(1);
             self.next += 1;
         }
