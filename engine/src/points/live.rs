@@ -303,12 +303,12 @@ impl LiveFeed {
                 .wrapping_sub(first.packets[*i as usize].send_time),
             _ => 0,
         };
-        // As much as a full history at twice the rate seen or announced, and never so small that a
-        // few packets fill it.
+        // As much as a full history at the rate seen or announced and a quarter more, and never so
+        // small that a few packets fill it.
         let seen = held as u64 * u64::from(self.buffer) / u64::from(span.max(1000));
         let announced =
             u64::from(self.head.header.max_bit_rate()) / 8 * u64::from(self.buffer) / 1000;
-        let bytes = (seen.max(announced) * 2)
+        let bytes = (seen.max(announced) * 5 / 4)
             .max(u64::from(packet_size) * 64)
             .min(256 << 20);
         let ring = Rc::new(LiveRing {

@@ -311,7 +311,7 @@ mod tests {
     fn players_and_bandwidth_are_bounded_for_the_server_and_the_point() {
         let limits = Limits {
             player_connections: 3,
-            aggregate_player_bandwidth: Some(BitRate::bps(2_500_000)),
+            aggregate_player_bandwidth: Some(BitRate(2_500_000)),
             ..Limits::default()
         };
         let limiter = Limiter::new(limits, Time(0));

@@ -1,6 +1,7 @@
 //! A flow: one client being sent one content. Where its packets come from, and what a turn does.
 
 use super::outlet::{Cursor, Fetched, Outlet, Scratch, Turn};
+use super::rewind::{Rewind, Rewound};
 use super::wheel::Seat;
 use crate::ops::metrics::CoreCounters;
 use crate::points::{LiveFeed, LiveRing, OpenContent};
@@ -79,6 +80,8 @@ struct FromFile {
     reading: Reading<Option<Rc<RefCell<Chunk>>>>,
     /// Chunk at the cursor.
     chunk: u32,
+    /// Set if it is played backward.
+    rewind: Option<Rewind>,
     /// When a growing file was last seen to have nothing more, and since when.
     dry: Option<(Time, Time)>,
 }
@@ -124,13 +127,14 @@ pub struct Turning<'a> {
 }
 
 impl Flow {
-    /// A flow of media packets from `packet` on.
+    /// A flow of media packets from the one that the outlet has as next.
     pub fn media(
         key: (u8, FlowId),
         conn: ConnId,
         content: Rc<OpenContent>,
         cache: &Rc<Cache>,
         selection: Selection,
+        backward: bool,
         outlet: Outlet,
     ) -> Flow {
         let streams = content.streams();
@@ -145,6 +149,11 @@ impl Flow {
                 chunk: file.chunk_of(outlet.next_number),
                 file: Rc::clone(file),
                 cache: Rc::clone(cache),
+                rewind: backward.then(|| {
+                    let video = streams.iter().find(|s| selection.on >> s.number & 1 == 1);
+                    let stream = video.map_or(0, |s| s.number);
+                    Rewind::new(stream, outlet.next_number, file.facts.packet_count)
+                }),
                 reading: Reading::Filtering(filter),
                 dry: None,
             }),
@@ -189,11 +198,6 @@ impl Flow {
             selection: Selection::NONE,
             hold: Hold::Running,
         }
-    }
-
-    /// Streams that are sent.
-    pub fn selection(&self) -> Selection {
-        self.selection
     }
 
     /// True while it runs ahead of real time, or as fast as it can.
@@ -541,6 +545,14 @@ impl Newest for crate::ring::Ring {
 
 impl FromFile {
     fn step(&mut self, outlet: &mut Outlet, selection: Selection, t: &mut Turning<'_>) -> Step {
+        if let (Some(rewind), Reading::Filtering(filter)) = (&mut self.rewind, &mut self.reading) {
+            return match rewind.turn(&self.file, &self.cache, filter, outlet, t) {
+                Rewound::Rest => Step::Rest,
+                Rewound::AtStart => Step::Ended(FlowEnd::Finished),
+                Rewound::Lost => Step::Ended(FlowEnd::SourceLost),
+                Rewound::Dead => Step::Dead,
+            };
+        }
         match &mut self.reading {
             Reading::Filtering(filter) => {
                 let chunk = self.file.chunk_of(outlet.next_number);

@@ -10,6 +10,7 @@ mod flows;
 mod journal;
 mod message;
 mod outlet;
+mod rewind;
 mod tick;
 mod wheel;
 

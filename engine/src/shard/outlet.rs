@@ -152,9 +152,9 @@ impl Outlet {
         }
     }
 
-    /// True if no byte of a packet is in flight.
-    pub fn is_between_packets(&self, cursor: &Cursor) -> bool {
-        self.spill.is_none() && cursor.offset == 0
+    /// True if bytes that were taken out of a store have not left yet.
+    pub fn is_spilled(&self) -> bool {
+        self.spill.is_some()
     }
 
     /// Release and send the packets of a store that are due.

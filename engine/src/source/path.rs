@@ -20,10 +20,10 @@ pub fn segments(path: &str) -> Option<Vec<String>> {
         return None;
     }
     let path = path.strip_prefix('/')?;
-    let path = path.strip_suffix('/').unwrap_or(path);
     if path.is_empty() {
         return Some(Vec::new());
     }
+    let path = path.strip_suffix('/').unwrap_or(path);
     path.split('/').map(segment).collect()
 }
 

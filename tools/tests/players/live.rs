@@ -2,8 +2,8 @@
 
 use crate::need;
 use crate::support::{
-    Libmms, Server, TempDir, Tool, Tracks, content, decoded, file_on_disk, joins_at_key_frame,
-    mplayer, packets, run, run_in_loop, run_until, vlc,
+    Libmms, Server, TempDir, Tool, Tracks, at_once, content, decoded, file_on_disk,
+    joins_at_key_frame, mplayer, packets, run, run_in_loop, run_until, vlc,
 };
 use std::fs;
 use std::time::Duration;
@@ -54,28 +54,31 @@ fn cut_off(mut tracks: Tracks) -> Tracks {
 fn ffmpeg_receives_a_gapless_run_over_wmsp_and_http() {
     need!(Ffmpeg);
     let server = Server::shared();
-    for scheme in ["mmsh", "http"] {
+    at_once(&["mmsh", "http"], |&scheme| {
         // Long enough to meet the seam of the loop wherever it joins.
         let got = packets(&server.url(scheme, "live"), &["-read_intervals", "%+9"]);
         assert_joined_run(scheme, &got, "clip.wmv", 100);
-    }
+    });
 }
 
 #[test]
 fn ffmpeg_receives_later_codecs_and_audio_alone() {
     need!(Ffmpeg);
     let server = Server::shared();
-    for (point, name) in [("modern", "modern.asf"), ("radio", "audio.wma")] {
-        let got = packets(&server.url("mmsh", point), &["-read_intervals", "%+5"]);
-        assert_joined_run(point, &got, name, 50);
-    }
+    at_once(
+        &[("modern", "modern.asf"), ("radio", "audio.wma")],
+        |&(point, name)| {
+            let got = packets(&server.url("mmsh", point), &["-read_intervals", "%+5"]);
+            assert_joined_run(point, &got, name, 50);
+        },
+    );
 }
 
 #[test]
 fn ffmpeg_decodes_the_frames_of_the_file() {
     need!(Ffmpeg);
     let server = Server::shared();
-    for scheme in ["mmsh", "http"] {
+    at_once(&["mmsh", "http"], |&scheme| {
         let want = decoded(&file_on_disk(&content("clip.wmv")), &[], &[]);
         let got = decoded(&server.url(scheme, "live"), &[], &["-t", "5"]);
         let (got, want) = (&got["video 0"], &want["video 0"]);
@@ -88,14 +91,14 @@ fn ffmpeg_decodes_the_frames_of_the_file() {
             run_in_loop(got, want).is_some(),
             "{scheme}: frames are missing or damaged"
         );
-    }
+    });
 }
 
 #[test]
 fn vlc_demultiplexes_a_gapless_run() {
     need!(Vlc, Ffmpeg);
     let server = Server::shared();
-    for scheme in ["mmsh", "http"] {
+    at_once(&["mmsh", "http"], |&scheme| {
         let dir = TempDir::new();
         let mut command = vlc(&dir);
         command.args([
@@ -114,7 +117,7 @@ fn vlc_demultiplexes_a_gapless_run() {
             "clip.wmv",
             45,
         );
-    }
+    });
 }
 
 #[test]
@@ -140,7 +143,7 @@ fn mplayer_shows_the_frames_of_the_file() {
             .collect()
     };
     let want = shown(&[], &content("clip.wmv").display().to_string());
-    for scheme in ["mmshttp", "http"] {
+    at_once(&["mmshttp", "http"], |&scheme| {
         let got = shown(&["-frames", "60"], &server.url(scheme, "live"));
         assert!(got.len() >= 55, "{scheme}: only {} frames", got.len());
         // MPlayer does not show the last frame of the file, so a run may miss one at the seam.
@@ -153,7 +156,7 @@ fn mplayer_shows_the_frames_of_the_file() {
                 "{scheme}: frames are missing or damaged"
             );
         }
-    }
+    });
 }
 
 #[test]
@@ -177,7 +180,7 @@ fn libmms_receives_a_gapless_run() {
 fn curl_and_wget_record_a_valid_file() {
     need!(Curl, Wget, Ffmpeg);
     let server = Server::shared();
-    for tool in [Tool::Curl, Tool::Wget] {
+    at_once(&[Tool::Curl, Tool::Wget], |&tool| {
         let mut command = crate::support::downloader(tool, &server.url("http", "live"));
         let dir = TempDir::new();
         let file = dir.file("received.asf");
@@ -189,5 +192,5 @@ fn curl_and_wget_record_a_valid_file() {
             "clip.wmv",
             40,
         );
-    }
+    });
 }

@@ -2,8 +2,8 @@
 
 use crate::need;
 use crate::support::{
-    Libmms, Server, Tool, assert_same, content, decoded, download, ffmpeg, file_on_disk, mplayer,
-    packets, run, vlc_dump,
+    Libmms, Server, Tool, assert_same, at_once, content, decoded, download, ffmpeg, file_on_disk,
+    mplayer, packets, run, vlc_dump,
 };
 use std::fs;
 use std::time::Duration;
@@ -45,61 +45,61 @@ const SINGLE_RATE: [&str; 6] = [
 fn ffmpeg_decodes_every_frame_over_wmsp() {
     need!(Ffmpeg);
     let server = Server::shared();
-    for name in DECODABLE {
+    at_once(&DECODABLE, |&name| {
         let want = decoded(&file_on_disk(&content(name)), &[], &[]);
         let got = decoded(&server.url("mmsh", &format!("vod/{name}")), &[], &[]);
         assert_same(name, &got, &want);
-    }
+    });
 }
 
 #[test]
 fn ffmpeg_receives_every_payload_over_wmsp() {
     need!(Ffmpeg);
     let server = Server::shared();
-    for name in ALL {
+    at_once(&ALL, |&name| {
         let want = packets(&file_on_disk(&content(name)), &[]);
         let got = packets(&server.url("mmsh", &format!("vod/{name}")), &[]);
         assert_same(name, &got, &want);
-    }
+    });
 }
 
 #[test]
 fn ffmpeg_decodes_every_frame_of_a_download() {
     need!(Ffmpeg);
     let server = Server::shared();
-    for name in DECODABLE {
+    at_once(&DECODABLE, |&name| {
         let want = decoded(&file_on_disk(&content(name)), &[], &[]);
         let got = decoded(&server.url("http", &format!("vod/{name}")), &[], &[]);
         assert_same(name, &got, &want);
-    }
+    });
 }
 
 #[test]
 fn vlc_receives_every_payload_over_wmsp() {
     need!(Vlc, Ffmpeg);
     let server = Server::shared();
-    for name in SINGLE_RATE {
+    at_once(&SINGLE_RATE, |&name| {
         let want = packets(&file_on_disk(&content(name)), &[]);
         let (_dir, file) = vlc_dump(&server.url("mmsh", &format!("vod/{name}")), &[], LIMIT);
         assert_same(name, &packets(&file_on_disk(&file), &[]), &want);
-    }
+    });
 }
 
 #[test]
 fn vlc_downloads_the_file_itself_over_http() {
     need!(Vlc);
     let server = Server::shared();
-    for name in ["clip.wmv", "protected.wmv"] {
+    at_once(&["clip.wmv", "protected.wmv"], |&name| {
         let (_dir, file) = vlc_dump(&server.url("http", &format!("vod/{name}")), &[], LIMIT);
         assert_identical(name, &fs::read(file).expect("VLC wrote it"));
-    }
+    });
 }
 
 #[test]
 fn mplayer_receives_every_payload_over_wmsp_and_http() {
     need!(Mplayer, Ffmpeg);
     let server = Server::shared();
-    for name in SINGLE_RATE {
+    at_once(&SINGLE_RATE, |&name| {
         let want = packets(&file_on_disk(&content(name)), &[]);
         for scheme in ["mmshttp", "http"] {
             let dir = crate::support::TempDir::new();
@@ -116,7 +116,7 @@ fn mplayer_receives_every_payload_over_wmsp_and_http() {
                 &want,
             );
         }
-    }
+    });
 }
 
 #[test]
@@ -148,12 +148,12 @@ fn mplayer_shows_every_frame_over_wmsp() {
 fn libmms_receives_every_payload() {
     need!(Libmms, Ffmpeg);
     let server = Server::shared();
-    for name in SINGLE_RATE {
+    at_once(&SINGLE_RATE, |&name| {
         let want = packets(&file_on_disk(&content(name)), &[]);
         let (_dir, file) =
             Libmms::default().play(&server.url("mmsh", &format!("vod/{name}")), LIMIT);
         assert_same(name, &packets(&file_on_disk(&file), &[]), &want);
-    }
+    });
 }
 
 #[test]
@@ -170,12 +170,12 @@ fn wget_downloads_the_file_itself() {
 
 fn downloads_are_identical(tool: Tool) {
     let server = Server::shared();
-    for name in ALL {
+    at_once(&ALL, |&name| {
         assert_identical(
             name,
             &download(tool, &server.url("http", &format!("vod/{name}")), LIMIT),
         );
-    }
+    });
 }
 
 fn assert_identical(name: &str, got: &[u8]) {

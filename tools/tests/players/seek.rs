@@ -2,8 +2,8 @@
 
 use crate::need;
 use crate::support::{
-    Libmms, Server, TempDir, Tracks, Unit, content, decoded, file_on_disk, joins_at_key_frame,
-    packets, run, vlc,
+    Libmms, Server, TempDir, Tracks, Unit, at_once, content, decoded, file_on_disk,
+    joins_at_key_frame, packets, run, vlc,
 };
 use std::fs;
 use std::time::Duration;
@@ -67,7 +67,7 @@ fn ffmpeg_seeks_to_the_key_frame_before() {
     need!(Ffmpeg);
     let server = Server::shared();
     let file = clip();
-    for asked in [500, 2500, 3900, 4500] {
+    at_once(&[500, 2500, 3900, 4500], |&asked| {
         let what = format!("from {asked} ms");
         // Not to the end: after a seek FFmpeg counts bytes from the wrong place and stops early.
         let interval = format!("{}%+2", asked as f64 / 1000.0);
@@ -83,7 +83,7 @@ fn ffmpeg_seeks_to_the_key_frame_before() {
             first <= asked && first >= asked - 3000,
             "{what}: audio begins at {first} ms"
         );
-    }
+    });
 }
 
 // WMSP-59
@@ -93,7 +93,7 @@ fn ffmpeg_decodes_the_frames_after_a_seek() {
     let server = Server::shared();
     let file = &decoded(&file_on_disk(&content("clip.wmv")), &[], &[])["video 0"];
     let keys = &clip()["video 0"];
-    for asked in [2500, 4500] {
+    at_once(&[2500, 4500], |&asked| {
         let what = format!("from {asked} ms");
         let position = format!("{}", asked as f64 / 1000.0);
         let url = server.url("mmsh", "vod/clip.wmv");
@@ -107,7 +107,7 @@ fn ffmpeg_decodes_the_frames_after_a_seek() {
         assert!(first < 3, "{what}: {first} frames before the key frame");
         let start = run_start(&what, &got["video 0"][first..], file);
         assert_eq!(start, key, "{what}: the first frame's number");
-    }
+    });
 }
 
 // WMSP-59
@@ -116,7 +116,7 @@ fn libmms_seeks_by_time_to_a_key_frame() {
     need!(Libmms, Ffmpeg);
     let server = Server::shared();
     let file = clip();
-    for seconds in [0.0, 1.0, 2.5] {
+    at_once(&[0.0, 1.0, 2.5], |&seconds| {
         let what = format!("from {seconds} s");
         let seek = Libmms {
             seek_time: Some(seconds),
@@ -132,7 +132,7 @@ fn libmms_seeks_by_time_to_a_key_frame() {
             start,
             (seconds * 1000.0) as i64 + PREROLL_MS,
         );
-    }
+    });
 }
 
 // WMSP-59

@@ -5,8 +5,8 @@
 
 use crate::need;
 use crate::support::{
-    Libmms, Server, TempDir, Tracks, assert_same, content, file_on_disk, mplayer, packets, run,
-    run_in_loop, vlc_dump,
+    Libmms, Server, TempDir, Tracks, assert_same, at_once, content, file_on_disk, mplayer, packets,
+    run, run_in_loop, vlc_dump,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -31,7 +31,7 @@ fn selected(video: usize) -> Tracks {
 fn libmms_gets_only_what_it_selected() {
     need!(Libmms, Ffmpeg);
     let server = Server::shared();
-    for (bandwidth, video) in CHOICES {
+    at_once(&CHOICES, |&(bandwidth, video)| {
         let play = Libmms {
             bandwidth,
             ..Libmms::default()
@@ -42,7 +42,7 @@ fn libmms_gets_only_what_it_selected() {
             &packets(&file_on_disk(&file), &[]),
             &selected(video),
         );
-    }
+    });
 }
 
 // WMSP-69
@@ -50,7 +50,7 @@ fn libmms_gets_only_what_it_selected() {
 fn vlc_gets_only_what_it_selected() {
     need!(Vlc, Ffmpeg);
     let server = Server::shared();
-    for (bandwidth, video) in CHOICES {
+    at_once(&CHOICES, |&(bandwidth, video)| {
         let limit = format!("--mms-maxbitrate={bandwidth}");
         let (_dir, file) = vlc_dump(&server.url("mmsh", "vod/mbr.wmv"), &[&limit], LIMIT);
         assert_same(
@@ -58,7 +58,7 @@ fn vlc_gets_only_what_it_selected() {
             &packets(&file_on_disk(&file), &[]),
             &selected(video),
         );
-    }
+    });
 }
 
 // WMSP-69
@@ -76,7 +76,7 @@ fn vlc_gets_all_streams_if_it_asks_for_all() {
 fn mplayer_gets_only_what_it_selected() {
     need!(Mplayer, Ffmpeg);
     let server = Server::shared();
-    for (bandwidth, video) in CHOICES {
+    at_once(&CHOICES, |&(bandwidth, video)| {
         let dir = TempDir::new();
         let file = dir.file("dump.asf");
         let mut command = mplayer();
@@ -94,7 +94,7 @@ fn mplayer_gets_only_what_it_selected() {
             &packets(&file_on_disk(&file), &[]),
             &selected(video),
         );
-    }
+    });
 }
 
 // WMSP-69
@@ -102,7 +102,7 @@ fn mplayer_gets_only_what_it_selected() {
 fn a_broadcast_is_cut_down_to_the_selection() {
     need!(Libmms, Ffmpeg);
     let server = Server::shared();
-    for (bandwidth, video) in CHOICES {
+    at_once(&CHOICES, |&(bandwidth, video)| {
         let play = Libmms {
             bandwidth,
             bytes_max: 60_000,
@@ -128,5 +128,5 @@ fn a_broadcast_is_cut_down_to_the_selection() {
                 "at {bandwidth}: {track} has gaps"
             );
         }
-    }
+    });
 }

@@ -31,7 +31,9 @@ impl Server {
             // A download is never asked to hold.
             (Owner::Conn(_), FlowEvent::Held(_)) => {}
             (Owner::Session(id), FlowEvent::Held(totals)) => {
-                self.on_held(now, id, totals, false);
+                if !self.on_held(now, id, totals, false) {
+                    self.go_on(id);
+                }
             }
             (Owner::Session(id), FlowEvent::Ended(end, totals)) => {
                 self.out.push_back(Output::Flow {

@@ -238,7 +238,7 @@ impl Server {
         }
         match c.job {
             // The answer finds nobody and is released there.
-            Some(Job::Asking(_, _, exchange)) => self.abandon(*exchange),
+            Some(Job::Asking(_, _, exchange)) => self.abandon(now, *exchange),
             Some(Job::Download { flow, content, .. }) => {
                 self.flows.remove(&flow);
                 self.out.push_back(Output::Release { content });

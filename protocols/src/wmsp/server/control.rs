@@ -4,9 +4,10 @@
 //! asked to hold first, and what is to be done is done when it says so.
 
 use super::Server;
+use super::answer::{Answering, ReplyBody};
 use super::conn::{Job, OpenBody};
 use super::describe::media_head;
-use super::exchange::{Answering, Exchange, Kind, ReplyBody};
+use super::exchange::{Exchange, Kind};
 use super::play::{MEDIA_TYPE, granted, open_body};
 use super::session::{Change, Held, State};
 use crate::content::{Cue, StreamSwitch};
@@ -196,7 +197,7 @@ impl Server {
     }
 
     /// Let a held flow go on.
-    fn go_on(&mut self, id: u32) {
+    pub(super) fn go_on(&mut self, id: u32) {
         let Some(s) = self.sessions.get(&id) else {
             return;
         };
@@ -322,8 +323,12 @@ impl Server {
         let (Some(data), State::Waiting, Some(client)) = (s.conn, s.state, ex.client) else {
             return self.refuse(now, conn, &ex, 400, "the session no longer waits");
         };
-        let Some(Held::Whole { target, content }) = s.held.take() else {
-            return self.refuse(now, conn, &ex, 400, "no entry to play");
+        let (target, content) = match s.held.take() {
+            Some(Held::Whole { target, content }) => (target, content),
+            other => {
+                s.held = other;
+                return self.refuse(now, conn, &ex, 400, "no entry to play");
+            }
         };
         let content_id = content.id;
         if data == conn && s.pipelined {

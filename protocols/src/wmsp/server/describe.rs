@@ -2,7 +2,8 @@
 
 use super::Server;
 
-use super::exchange::{Answering, Exchange, Kind, ReplyBody};
+use super::answer::{Answering, ReplyBody};
+use super::exchange::{Exchange, Kind};
 use super::session::{Held, State};
 use crate::asf::redirect_blob;
 use crate::content::{Content, Protocol};
@@ -57,7 +58,7 @@ impl Server {
         };
         let bound = self.sessions.get(&id).is_some_and(|s| s.conn.is_some());
         if !bound {
-            self.bind(id, conn);
+            self.bind(now, id, conn);
         }
         let close = ex.wants_close();
         let pair = ex.pragma.packet_pair;
@@ -192,7 +193,7 @@ impl Server {
     /// Reply for the last time: the session goes, the connection closes.
     fn leave(&mut self, now: Time, conn: ConnId, ex: &Exchange, reply: Vec<u8>) {
         if let Some(id) = ex.session {
-            self.delete_session(id);
+            self.delete_session(now, id);
         }
         self.respond(now, conn, reply, true);
     }

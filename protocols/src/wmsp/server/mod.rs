@@ -12,6 +12,7 @@
 //!   (push, log sink) are told apart.
 
 mod advance;
+mod answer;
 mod conn;
 mod control;
 mod describe;
@@ -190,7 +191,10 @@ impl Server {
         match timer {
             Timer::Request(conn) => self.on_slow_request(now, conn),
             Timer::Quiet(conn) => self.on_quiet(now, conn),
-            Timer::Test(conn) => self.end_test(conn),
+            Timer::Test(conn) => {
+                self.end_test(conn);
+                self.pump(now, conn);
+            }
             Timer::Idle(id) => self.expire(now, id),
             Timer::Change(id) => self.on_change_due(now, id),
         }

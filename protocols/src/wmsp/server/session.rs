@@ -205,8 +205,17 @@ impl Server {
         }
     }
 
+    /// The connection is no session's data connection any more: it counts as idle from now on.
+    fn unbind(&mut self, now: Time, conn: ConnId) {
+        if let Some(c) = self.conns.get_mut(&conn) {
+            c.session = None;
+            let at = now + self.config.idle_timeout;
+            self.timers.arm(Timer::Quiet(conn), at);
+        }
+    }
+
     /// Make `conn` the session's data connection.
-    pub(super) fn bind(&mut self, id: u32, conn: ConnId) {
+    pub(super) fn bind(&mut self, now: Time, id: u32, conn: ConnId) {
         let Some(c) = self.conns.get_mut(&conn) else {
             return;
         };
@@ -217,9 +226,8 @@ impl Server {
         }
         if let Some(s) = self.sessions.get_mut(&id)
             && let Some(old) = s.conn.replace(conn).filter(|o| *o != conn)
-            && let Some(c) = self.conns.get_mut(&old)
         {
-            c.session = None;
+            self.unbind(now, old);
         }
     }
 
@@ -251,7 +259,8 @@ impl Server {
             self.flows.remove(&flow);
         }
         let waiting = s.play.as_ref().and_then(|p| p.holding);
-        if matches!(s.state, State::Streaming | State::Waiting) {
+        let slim = matches!(s.held, Some(Held::Slim { .. }));
+        if slim || matches!(s.state, State::Streaming | State::Waiting) {
             s.state = State::Idle;
             self.release_content(id);
         }
@@ -285,13 +294,11 @@ impl Server {
     }
 
     /// Forget a session that never came to anything; its connection stays.
-    pub(super) fn delete_session(&mut self, id: u32) {
+    pub(super) fn delete_session(&mut self, now: Time, id: u32) {
         self.release_content(id);
         self.timers.disarm(Timer::Idle(id));
-        if let Some(s) = self.sessions.remove(&id)
-            && let Some(c) = s.conn.and_then(|conn| self.conns.get_mut(&conn))
-        {
-            c.session = None;
+        if let Some(conn) = self.sessions.remove(&id).and_then(|s| s.conn) {
+            self.unbind(now, conn);
         }
     }
 }

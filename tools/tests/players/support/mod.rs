@@ -21,6 +21,15 @@ pub fn content(name: &str) -> PathBuf {
         .join(name)
 }
 
+/// Does the same for several things at a time: most players take as long as what they play.
+pub fn at_once<T: Sync>(things: &[T], each: impl Fn(&T) + Sync) {
+    std::thread::scope(|scope| {
+        for thing in things {
+            scope.spawn(|| each(thing));
+        }
+    });
+}
+
 /// Leaves the test when a program it needs is not installed. With `CI` set that is a failure.
 #[macro_export]
 macro_rules! need {
