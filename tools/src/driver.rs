@@ -1,0 +1,406 @@
+//! Runs one client machine against real sockets: a thread per connection reads, everything else
+//! happens on the caller's thread.
+//!
+//! Arrival times are taken where the bytes are read, because packet-pair estimates live on them.
+
+use protocols::machine::{ConnId, Input, Machine, Output, Time};
+use protocols::media::Ingest;
+use std::collections::HashMap;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+/// Reads that may wait to be handled; a reader that is further ahead stops, and so does the peer.
+const EVENT_COUNT_MAX: usize = 256;
+/// Bytes per read.
+const READ_BYTES: usize = 64 * 1024;
+/// How long a connection may take to open, per address.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// How long one write may take.
+const WRITE_LIMIT: Duration = Duration::from_secs(10);
+
+/// A machine and its connections.
+pub struct Driver<M> {
+    machine: M,
+    origin: Instant,
+    now: Time,
+    connections: HashMap<ConnId, Arc<TcpStream>>,
+    events: Receiver<(Instant, Event)>,
+    sender: SyncSender<(Instant, Event)>,
+    faults: Vec<String>,
+}
+
+enum Event {
+    Opened(ConnId, Arc<TcpStream>, SocketAddr, SocketAddr),
+    Failed(ConnId, String),
+    Data(ConnId, Vec<u8>),
+    Closed(ConnId),
+}
+
+impl<M: Machine> Driver<M> {
+    /// Takes a machine whose first outputs are waiting.
+    pub fn new(machine: M) -> Driver<M> {
+        let (sender, events) = sync_channel(EVENT_COUNT_MAX);
+        Driver {
+            machine,
+            origin: Instant::now(),
+            now: Time::ZERO,
+            connections: HashMap::new(),
+            events,
+            sender,
+            faults: Vec::new(),
+        }
+    }
+
+    /// The machine, to be told something; [`Driver::run`] then carries it out.
+    pub fn machine(&mut self) -> &mut M {
+        &mut self.machine
+    }
+
+    /// Time of the last input.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Connections that could not be opened, in words.
+    pub fn faults(&self) -> &[String] {
+        &self.faults
+    }
+
+    /// Runs until `each` breaks, the machine is done, or `until` is reached; `each` gets what the
+    /// machine gives, with its time.
+    pub fn run<B>(
+        &mut self,
+        until: Time,
+        is_done: impl Fn(&M) -> bool,
+        mut each: impl FnMut(Time, Ingest) -> ControlFlow<B>,
+    ) -> Option<B> {
+        self.advance(Instant::now());
+        loop {
+            let idle = match self.drain(&mut each) {
+                ControlFlow::Break(b) => return Some(b),
+                ControlFlow::Continue(idle) => idle,
+            };
+            if self.now >= until || is_done(&self.machine) {
+                return None;
+            }
+            let wake = idle.map_or(until, |t| t.min(until));
+            let at = self.origin + Duration::from_micros(wake.micros());
+            let patience = at.saturating_duration_since(Instant::now());
+            // The sender that is kept here means that the queue is never disconnected.
+            if let Ok((at, event)) = self.events.recv_timeout(patience) {
+                self.advance(at);
+                self.take(event);
+            } else {
+                self.advance(Instant::now());
+                if idle.is_some_and(|t| self.now >= t) {
+                    self.machine.handle(self.now, Input::Timeout);
+                }
+            }
+        }
+    }
+
+    /// Carries out what the machine wants, until it is idle.
+    fn drain<B>(
+        &mut self,
+        each: &mut impl FnMut(Time, Ingest) -> ControlFlow<B>,
+    ) -> ControlFlow<B, Option<Time>> {
+        loop {
+            match self.machine.poll(self.now) {
+                Output::Idle(until) => return ControlFlow::Continue(until),
+                Output::Connect { conn, host, port } => self.connect(conn, host, port),
+                Output::Send { conn, bytes } => self.send(conn, &bytes),
+                Output::Close { conn, fault, .. } => {
+                    if let Some(fault) = fault {
+                        self.faults
+                            .push(format!("{} (byte {})", fault.reason, fault.offset));
+                    }
+                    self.close(conn);
+                }
+                Output::Ingest(ingest) => each(self.now, ingest)?,
+                // What servers record.
+                Output::Report(_) => {}
+                // A client machine serves nobody and has no datagrams over this driver.
+                Output::SendTo { .. }
+                | Output::Move { .. }
+                | Output::Ask { .. }
+                | Output::Flow { .. }
+                | Output::Release { .. } => {
+                    self.faults
+                        .push("the machine wants what only servers have".to_owned());
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Opened(conn, stream, peer, local) => {
+                self.connections.insert(conn, stream);
+                self.machine
+                    .handle(self.now, Input::Opened { conn, peer, local });
+            }
+            Event::Failed(conn, what) => {
+                self.faults.push(what);
+                self.machine.handle(self.now, Input::Closed { conn });
+            }
+            Event::Data(conn, bytes) if self.connections.contains_key(&conn) => {
+                self.machine.handle(
+                    self.now,
+                    Input::Data {
+                        conn,
+                        bytes: &bytes,
+                    },
+                );
+            }
+            Event::Closed(conn) if self.connections.remove(&conn).is_some() => {
+                self.machine.handle(self.now, Input::Closed { conn });
+            }
+            // The machine has closed it and forgotten it.
+            Event::Data(..) | Event::Closed(_) => {}
+        }
+    }
+
+    fn connect(&mut self, conn: ConnId, host: String, port: u16) {
+        let sender = self.sender.clone();
+        let spawned = std::thread::Builder::new()
+            .name(format!("connection-{}", conn.0))
+            .spawn(move || serve(conn, &host, port, &sender));
+        if let Err(e) = spawned {
+            self.faults.push(format!("no thread for a connection: {e}"));
+            self.machine.handle(self.now, Input::Closed { conn });
+        }
+    }
+
+    fn send(&mut self, conn: ConnId, bytes: &[u8]) {
+        let Some(stream) = self.connections.get(&conn) else {
+            return;
+        };
+        if let Err(e) = (&**stream).write_all(bytes) {
+            self.faults.push(format!("sending failed: {e}"));
+            // The reader notices and tells the machine.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    fn close(&mut self, conn: ConnId) {
+        if let Some(stream) = self.connections.remove(&conn) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Time never goes back, even if two readers' events overtook each other.
+    fn advance(&mut self, at: Instant) {
+        let micros = at.saturating_duration_since(self.origin).as_micros();
+        self.now = self
+            .now
+            .max(Time(u64::try_from(micros).unwrap_or(u64::MAX)));
+    }
+}
+
+impl<M> Drop for Driver<M> {
+    fn drop(&mut self) {
+        for stream in self.connections.values() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+/// A connection's thread: opens it, then reads until its end.
+fn serve(conn: ConnId, host: &str, port: u16, sender: &SyncSender<(Instant, Event)>) {
+    let tell = |event| sender.send((Instant::now(), event)).is_ok();
+    let opened = open(host, port).and_then(|stream| {
+        let (peer, local) = (stream.peer_addr()?, stream.local_addr()?);
+        Ok((Arc::new(stream), peer, local))
+    });
+    let (stream, peer, local) = match opened {
+        Ok(opened) => opened,
+        Err(e) => {
+            tell(Event::Failed(conn, format!("{host}:{port}: {e}")));
+            return;
+        }
+    };
+    if !tell(Event::Opened(conn, stream.clone(), peer, local)) {
+        return;
+    }
+    let mut buffer = vec![0; READ_BYTES];
+    loop {
+        match (&*stream).read(&mut buffer) {
+            Ok(n) if n > 0 => {
+                let at = Instant::now();
+                let bytes = buffer.get(..n).unwrap_or_default().to_vec();
+                if sender.send((at, Event::Data(conn, bytes))).is_err() {
+                    return;
+                }
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            _ => break,
+        }
+    }
+    tell(Event::Closed(conn));
+}
+
+fn open(host: &str, port: u16) -> io::Result<TcpStream> {
+    let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in (host, port).to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, CONNECT_LIMIT) {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                stream.set_write_timeout(Some(WRITE_LIMIT))?;
+                return Ok(stream);
+            }
+            Err(e) => failed = e,
+        }
+    }
+    Err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use protocols::machine::CloseHow;
+    use protocols::media::IngestEvent;
+    use std::collections::VecDeque;
+    use std::net::TcpListener;
+
+    /// Says a word, gives every byte that comes back, closes at the exclamation mark.
+    struct Echo {
+        out: VecDeque<Output>,
+        deadline: Option<Time>,
+        timeouts: usize,
+    }
+
+    const CONN: ConnId = ConnId(7);
+    const FAR: Time = Time(60_000_000);
+
+    impl Echo {
+        fn new(port: u16) -> Echo {
+            let connect = Output::Connect {
+                conn: CONN,
+                host: "127.0.0.1".into(),
+                port,
+            };
+            Echo {
+                out: VecDeque::from([connect]),
+                deadline: None,
+                timeouts: 0,
+            }
+        }
+
+        fn give(&mut self, event: IngestEvent) {
+            self.out
+                .push_back(Output::Ingest(Ingest { session: 1, event }));
+        }
+    }
+
+    impl Machine for Echo {
+        fn handle(&mut self, _: Time, input: Input<'_>) {
+            match input {
+                Input::Opened { conn, .. } => {
+                    let bytes = Bytes::from_static(b"hello!");
+                    self.out.push_back(Output::Send { conn, bytes });
+                }
+                Input::Data { conn, bytes } => {
+                    self.give(IngestEvent::Metadata(String::from_utf8_lossy(bytes).into()));
+                    if bytes.ends_with(b"!") {
+                        self.out.push_back(Output::Close {
+                            conn,
+                            how: CloseHow::Flush,
+                            fault: None,
+                        });
+                        self.give(IngestEvent::End(0));
+                    }
+                }
+                Input::Closed { .. } => self.give(IngestEvent::End(1)),
+                Input::Timeout => {
+                    self.timeouts += 1;
+                    self.deadline = None;
+                }
+                _ => {}
+            }
+        }
+
+        fn poll(&mut self, _: Time) -> Output {
+            self.out.pop_front().unwrap_or(Output::Idle(self.deadline))
+        }
+    }
+
+    /// What was given as text until the end, and the end's code.
+    fn play(machine: Echo) -> (String, u32, Vec<String>) {
+        let mut driver = Driver::new(machine);
+        let mut text = String::new();
+        let end = driver.run(
+            FAR,
+            |_| false,
+            |_, given| {
+                match given.event {
+                    IngestEvent::Metadata(t) => text += &t,
+                    IngestEvent::End(code) => return ControlFlow::Break(code),
+                    _ => {}
+                }
+                ControlFlow::Continue(())
+            },
+        );
+        (text, end.expect("an end"), driver.faults().to_vec())
+    }
+
+    #[test]
+    fn what_is_sent_comes_back() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+        let port = listener.local_addr().expect("address").port();
+        let peer = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("accept");
+            let mut bytes = [0; 6];
+            stream.read_exact(&mut bytes).expect("read");
+            for half in bytes.chunks(3) {
+                stream.write_all(half).expect("write");
+            }
+            // The machine's close reaches the peer.
+            assert_eq!(stream.read(&mut bytes).expect("end"), 0);
+        });
+        assert_eq!(play(Echo::new(port)), ("hello!".into(), 0, Vec::new()));
+        peer.join().expect("peer");
+    }
+
+    #[test]
+    fn a_peer_that_closes_and_one_that_is_not_there_are_told() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+        let port = listener.local_addr().expect("address").port();
+        let peer = std::thread::spawn(move || drop(listener.accept().expect("accept")));
+        assert_eq!(play(Echo::new(port)).1, 1);
+        peer.join().expect("peer");
+        // The listener is gone now.
+        let (_, end, faults) = play(Echo::new(port));
+        assert_eq!((end, faults.len()), (1, 1));
+        assert!(
+            faults[0].starts_with(&format!("127.0.0.1:{port}: ")),
+            "{faults:?}"
+        );
+    }
+
+    #[test]
+    fn deadlines_of_machine_and_caller_are_kept() {
+        let mut machine = Echo::new(0);
+        machine.out.clear();
+        machine.deadline = Some(Time(1000));
+        let mut driver = Driver::new(machine);
+        let until = Time(3000);
+        assert!(
+            driver
+                .run(until, |_| false, |_, _| ControlFlow::Break(()))
+                .is_none()
+        );
+        assert_eq!(driver.machine().timeouts, 1);
+        assert!(driver.now() >= until);
+        // A machine that is done is not waited for.
+        assert!(
+            driver
+                .run(FAR, |m| m.timeouts == 1, |_, _| ControlFlow::Break(()))
+                .is_none()
+        );
+    }
+}
