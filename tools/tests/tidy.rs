@@ -5,15 +5,19 @@ use std::path::{Path, PathBuf};
 
 /// Modules that may contain `unsafe`: small leaves around system calls, each with its invariants
 /// written down at the block.
-const UNSAFE_ALLOWED: [&str; 5] = [
+const UNSAFE_ALLOWED: [&str; 8] = [
+    "engine/src/ops/log/sink.rs",
+    "engine/src/ops/log/tests.rs",
+    "engine/src/ops/metrics/process.rs",
     "engine/src/ops/sys.rs",
     "engine/src/ring/mirror.rs",
     "engine/src/rt/",
-    "engine/src/source/",
     "perf/src/sys.rs",
+    "protocols/tests/wmsp_memory.rs",
 ];
 
-/// Longest source file, in lines. A file that outgrows it has become two.
+/// Longest source file, in lines. A file that outgrows it has become two. Files of tests are looked up
+/// by the test's name and may be longer.
 const LINES_MAX: usize = 750;
 
 /// Where the io_uring runtime may be named; everything else goes through this module.
@@ -84,8 +88,10 @@ fn one_module_names_the_runtime() {
 
 #[test]
 fn no_source_file_outgrows_a_reader() {
-    let long =
-        |source: &Source| source.name.ends_with(".rs") && source.text.lines().count() > LINES_MAX;
+    let long = |source: &Source| {
+        let is_code = source.name.ends_with(".rs") && !source.name.contains("tests");
+        is_code && source.text.lines().count() > LINES_MAX
+    };
     let long: Vec<String> = sources()
         .into_iter()
         .filter(long)

@@ -10,7 +10,6 @@ mod flows;
 mod journal;
 mod message;
 mod outlet;
-mod rewind;
 mod tick;
 mod wheel;
 

@@ -1,7 +1,7 @@
 //! Playing a file backward: its key frames, last first, each with its packets in order.
 
-use super::flow::Turning;
-use super::outlet::{Fetched, Outlet, Turn};
+use super::Turning;
+use crate::shard::outlet::{Fetched, Outlet, Turn};
 use crate::source::{AsfFile, Cache, Piece, RawChunk};
 use protocols::asf::{Filter, Packet};
 use protocols::rate::pacer::Pacer;
