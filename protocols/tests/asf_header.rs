@@ -285,7 +285,7 @@ fn walks_by_size_and_skips_unknown_objects() {
     assert_eq!(b[o.offset as usize + 24], 1);
 }
 
-// ASF-10, ASF-11, ASF-12, ASF-18
+// ASF-10, ASF-11, ASF-12, ASF-18, ASF-62
 #[test]
 fn finds_hidden_encrypted_and_misplaced_streams() {
     let hidden = extended(7, [1000, 2000], 0b1001, 0, &audio(7 | 0x8000, 8000));
@@ -348,10 +348,11 @@ fn takes_the_best_known_bit_rates() {
     );
 }
 
-// ASF-17
+// ASF-17, ASF-24
 #[test]
 fn chooses_one_of_a_stated_group_that_fits() {
     let h = four_streams(&[extension(&[hex(E4)])]);
+    assert_eq!(h.streams().len(), 4, "all that can be selected");
     let groups = h.exclusions(false);
     assert_eq!(groups.len(), 1);
     assert_eq!(
@@ -371,6 +372,20 @@ fn chooses_one_of_a_stated_group_that_fits() {
         "audio outlives video"
     );
     assert_eq!(on(Some(1)), Selection::of([4]), "something is always sent");
+}
+
+// ASF-17
+#[test]
+fn streams_of_several_groups_break_none() {
+    let pairs = [
+        mutex(MUTEX_BIT_RATE, &[1, 3]),
+        mutex(MUTEX_BIT_RATE, &[3, 2]),
+    ];
+    let h = four_streams(&[extension(&pairs)]);
+    // Raising 1 to 3 would put 3 beside 2.
+    assert_eq!(h.auto_select(None, false), Selection::of([1, 2, 4]));
+    let groups = h.exclusions(false);
+    assert!(groups[0].holds(1 << 1 | 1 << 2) && !groups[0].holds(1 << 1 | 1 << 3));
 }
 
 // ASF-15
@@ -481,6 +496,7 @@ fn damaged_optional_objects_are_remarked() {
     );
 }
 
+// ASF-64
 #[test]
 fn reads_what_describes_the_content() {
     let text = |s: &str| [utf16(s), vec![0, 0]].concat();

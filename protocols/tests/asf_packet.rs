@@ -197,7 +197,7 @@ fn form(length: u8, sequence: u8, padding: u8, multiple: bool, correction: &[u8]
     head
 }
 
-// ASF-25, ASF-26, ASF-28
+// ASF-25, ASF-26, ASF-28, ASF-66
 #[test]
 fn reads_and_cuts_all_combinations_of_length_types() {
     for n in 0..64u8 {
@@ -225,6 +225,11 @@ fn reads_and_cuts_all_combinations_of_length_types() {
 
                 let cut = cut(Form::ExplicitLength, &bytes, size);
                 let q = Packet::parse(&cut, size).unwrap();
+                assert_eq!(
+                    q.error_correction(),
+                    correction,
+                    "parity is the MSB sender's"
+                );
                 assert!(q.payloads().eq_by_data(&p));
                 if padding == 0 {
                     assert_eq!(cut, bytes, "nothing to cut");

@@ -33,6 +33,7 @@ pub struct Kept {
     /// A key object of a sent video stream starts here; if no video is selected, any object.
     pub key: bool,
     /// A payload of a key object is in here, start or not.
+    // ASF-51
     pub key_payload: bool,
     /// ms.
     pub send_time: u32,

@@ -60,8 +60,7 @@ impl Header {
             let member = choice.pick_language(group, wish.languages);
             choice.keep_only(group, member);
         }
-        groups.retain(|g| !is_language(g));
-        groups.sort_by_key(|g| choice.has_video(g));
+        groups.sort_by_key(|g| (is_language(g), choice.has_video(g)));
         choice.settle_rates(&groups);
         choice.drop_until_it_fits();
         Selection {
@@ -107,6 +106,15 @@ impl Header {
     }
 }
 
+impl Exclusion {
+    /// True if what a selection has of these streams is within one member.
+    // ASF-17
+    pub fn holds(&self, on: u128) -> bool {
+        let touched = on & self.members.iter().fold(0, |a, m| a | m);
+        touched == 0 || self.members.iter().any(|m| touched & !m == 0)
+    }
+}
+
 struct Choice<'a> {
     header: &'a Header,
     streams: &'a [StreamInfo],
@@ -147,7 +155,7 @@ impl Choice<'_> {
     /// Take the lowest of each group, then raise one group after the other as far as it fits.
     fn settle_rates(&mut self, groups: &[Exclusion]) {
         let mut ladders = Vec::new();
-        for group in groups {
+        for group in groups.iter().filter(|g| g.kind != ExclusionKind::Language) {
             // What a former group has put off stays off.
             let mut members: Vec<u128> = group
                 .members
@@ -172,7 +180,10 @@ impl Choice<'_> {
             let best = members
                 .iter()
                 .rev()
-                .find(|&&m| self.rate(rest | m) <= self.budget)
+                .find(|&&m| {
+                    // A stream may be in several groups.
+                    self.rate(rest | m) <= self.budget && groups.iter().all(|g| g.holds(rest | m))
+                })
                 .copied();
             self.on = rest | best.unwrap_or(lowest);
         }

@@ -199,6 +199,7 @@ impl Written<'_, '_> {
         } = self.rewrite;
         let bytes = packet.bytes();
         out.reserve(total);
+        // ASF-66
         out.extend_from_slice(packet.error_correction());
         out.push(
             layout.length_flags & !0b0111_1000 | self.length_code << 5 | self.padding_code << 3,
