@@ -8,6 +8,7 @@ use crate::media::{FlowId, FlowTotals};
 use crate::wmsp::features::Supported;
 use crate::wmsp::version::Client;
 use rand_chacha::rand_core::RngCore;
+use std::sync::Arc;
 
 /// Where a session stands (wmsp.md 5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +61,7 @@ pub(super) enum Held {
     /// As much as is needed while it plays.
     Slim {
         id: ContentId,
-        streams: Box<[StreamInfo]>,
+        streams: Arc<[StreamInfo]>,
     },
 }
 
@@ -97,7 +98,7 @@ impl Held {
         }
         Held::Slim {
             id: content.id,
-            streams: content.streams.into(),
+            streams: content.streams,
         }
     }
 }
