@@ -58,6 +58,8 @@ enum Hold {
     Running,
     /// The machine wants the connection at the next packet boundary.
     Asked,
+    /// The server stops: the flow ends at the next packet boundary.
+    Finishing,
     Held,
 }
 
@@ -71,6 +73,8 @@ struct Live {
     feed: Rc<LiveFeed>,
     /// It has been at the head of the stream: its clock is the stream's.
     at_head: bool,
+    /// There is no ring for its selection: packets are filtered for it alone.
+    stays_filtered: bool,
     reading: Reading<Rc<LiveRing>>,
 }
 
@@ -143,6 +147,7 @@ impl Flow {
             crate::points::ContentSupply::Live(feed) => Supply::Live(Live {
                 feed: Rc::clone(feed),
                 at_head: false,
+                stays_filtered: false,
                 reading: Reading::Filtering(filter),
             }),
             crate::points::ContentSupply::File(file) => Supply::File(FromFile {
@@ -215,6 +220,11 @@ impl Flow {
         self.hold = Hold::Asked;
     }
 
+    /// End at the next packet boundary, as if the content were over.
+    pub fn finish(&mut self) {
+        self.hold = Hold::Finishing;
+    }
+
     /// Go on.
     pub fn go(&mut self) {
         self.hold = Hold::Running;
@@ -235,7 +245,10 @@ impl Flow {
         filter.switch(changes);
         self.selection = filter.target();
         match &mut self.supply {
-            Supply::Live(live) => live.reading = Reading::Filtering(filter),
+            Supply::Live(live) => {
+                live.reading = Reading::Filtering(filter);
+                live.stays_filtered = false;
+            }
             Supply::File(file) => file.reading = Reading::Filtering(filter),
             Supply::Copy(_) => {}
         }
@@ -252,7 +265,10 @@ impl Flow {
                 Turn::Dead => return Pumped::Dead,
                 _ => return Pumped::Alive,
             }
-            if self.hold == Hold::Asked && self.reach_boundary() {
+            if self.hold != Hold::Running && self.reach_boundary() {
+                if self.hold == Hold::Finishing {
+                    return Pumped::Ended(FlowEnd::Finished);
+                }
                 self.hold = Hold::Held;
                 return Pumped::Held;
             }
@@ -364,6 +380,7 @@ impl Live {
                 let feed = &self.feed;
                 let turn = outlet.turn_filtered(
                     filter,
+                    !self.stays_filtered,
                     feed.head.header.packet_size(),
                     t.now,
                     t.scratch,
@@ -422,19 +439,20 @@ impl Live {
             keep_padding: outlet.framer.keeps_padding(),
         };
         match self.feed.ring(variant) {
-            Ok(ring) => {
+            Ok(Some(ring)) => {
                 let seq = ring.ring.borrow().seek(outlet.next_number);
                 self.reading = Reading::Framed {
                     store: ring,
                     cursor: Cursor::at(seq),
                 };
-                Step::Again
             }
+            Ok(None) => self.stays_filtered = true,
             Err(error) => {
                 tracing::error!(%error, "no memory for a ring");
-                Step::Dead
+                self.stays_filtered = true;
             }
         }
+        Step::Again
     }
 
     /// The filter wants a packet that is not there: not yet, lost between the cores, or no longer.
@@ -564,6 +582,7 @@ impl FromFile {
                 let packet_size = self.file.packet_size();
                 let turn = outlet.turn_filtered(
                     filter,
+                    true,
                     packet_size,
                     t.now,
                     t.scratch,

@@ -394,6 +394,20 @@ impl Shard {
         }
     }
 
+    /// End every flow at its next packet boundary.
+    pub(super) fn finish_flows(&self, now: Time) {
+        let indices: Vec<u32> = {
+            let mut flows = self.flows.borrow_mut();
+            for flow in flows.slots.iter_mut().flatten() {
+                flow.finish();
+            }
+            flows.by_key.values().copied().collect()
+        };
+        for index in indices {
+            self.pump_flow(index, now);
+        }
+    }
+
     fn tell(&self, front: u8, flow: FlowId, event: FlowEvent) {
         self.events.borrow_mut().push_back((front, flow, event));
     }

@@ -68,8 +68,15 @@ impl Rewind {
             };
             let sent = outlet.totals.packets;
             let fetch = |n, give: &mut dyn FnMut(u32, u16, &[u8])| fetch(&raw, file, n, give);
-            let turn =
-                outlet.turn_filtered(filter, file.packet_size(), t.now, t.scratch, t.core, fetch);
+            let turn = outlet.turn_filtered(
+                filter,
+                true,
+                file.packet_size(),
+                t.now,
+                t.scratch,
+                t.core,
+                fetch,
+            );
             match turn {
                 Turn::Dead => return Rewound::Dead,
                 Turn::Settled if outlet.totals.packets > sent => self.begun = true,

@@ -9,7 +9,7 @@ use super::conn::{Job, OpenBody};
 use super::describe::media_head;
 use super::exchange::{Exchange, Kind};
 use super::play::{MEDIA_TYPE, granted, open_body};
-use super::session::{Change, Held, State};
+use super::session::{Held, State};
 use crate::content::{Cue, StreamSwitch};
 use crate::machine::{CloseHow, ConnId, Output, Time};
 use crate::media::{FlowCommand, FlowTotals};
@@ -245,10 +245,7 @@ impl Server {
         s.state = State::Idle;
         let data = s.conn;
         // A seek is Stop and Play: what a playlist stands at is kept for it.
-        let next = s.play.take().and_then(|p| match p.change {
-            Change::Later(c) | Change::Cueing(_, c, _) => Some(c.id),
-            Change::None | Change::Asked(_) => None,
-        });
+        let next = s.play.take().and_then(|p| p.change.abandoned());
         if let Some(content) = next {
             self.out.push_back(Output::Release { content });
         }
@@ -286,6 +283,9 @@ impl Server {
                 return self.close_if(now, data, asked || after);
             }
             self.send(data, bytes);
+            let after = self.conns.get(&data).is_some_and(|c| c.close_after);
+            self.close_if(now, data, after);
+            self.pump(now, data);
         }
         if let (Some(ex), Some(reply)) = (ex, reply)
             && data != Some(conn)

@@ -48,6 +48,14 @@ impl Server {
         if is_too_large(&ex) {
             return self.give_up(now, conn, ex, 500, "packets too large for WMSP");
         }
+        // A Play may have come while the answer was awaited.
+        let state = ex
+            .session
+            .and_then(|id| self.sessions.get(&id))
+            .map(|s| s.state);
+        if matches!(state, Some(State::Streaming | State::Waiting)) {
+            return self.give_up(now, conn, ex, 400, "Describe of a session that plays");
+        }
         let (Some(content), Some(client)) = (ex.content.take(), ex.client) else {
             return;
         };
@@ -86,19 +94,15 @@ impl Server {
                 ..Answering::default()
             },
         );
-        if let Some(s) = self.sessions.get_mut(&id) {
-            // A client of old that closes now comes back without its client-id: what was opened for
-            // it would wait in vain.
-            if close && !client.is_9() {
-                self.out.push_back(Output::Release {
-                    content: content.id,
-                });
-            } else {
-                s.held = Some(Held::Whole {
-                    target: ex.target().into(),
-                    content,
-                });
-            }
+        // A client of old that closes now comes back without its client-id: what was opened for it
+        // would wait in vain.
+        if close && !client.is_9() {
+            self.out.push_back(Output::Release {
+                content: content.id,
+            });
+        } else {
+            let target = ex.target().into();
+            self.keep(id, Held::Whole { target, content });
         }
         self.send_description(conn, head, &media, pair);
         self.arm_idle(now, id);

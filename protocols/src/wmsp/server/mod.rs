@@ -115,11 +115,13 @@ enum Asker {
 }
 
 /// The machine of one core's HTTP port.
+///
+/// Connections and sessions are boxed: tables have room for twice as many entries as they hold.
 #[derive(Debug)]
 pub struct Server {
     config: Config,
-    conns: Map<ConnId, Conn>,
-    sessions: Map<u32, Session>,
+    conns: Map<ConnId, Box<Conn>>,
+    sessions: Map<u32, Box<Session>>,
     flows: Map<FlowId, Owner>,
     asks: Map<Ticket, Asker>,
     timers: Timers,

@@ -209,9 +209,7 @@ impl Server {
             self.out.push_back(Output::Release { content: old.id });
         }
         let content_id = content.id;
-        if let Some(s) = self.sessions.get_mut(&id) {
-            s.held = Some(Held::playing(ex.target(), content));
-        }
+        self.keep(id, Held::playing(ex.target(), content));
         self.flow_for(now, id, conn, content_id, &ex, cue);
     }
 

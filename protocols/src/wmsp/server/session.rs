@@ -131,7 +131,25 @@ pub(super) enum Change {
     /// There is; `$C` is held back.
     Later(Box<Content>),
     /// Where does it begin?
-    Cueing(Ticket, Box<Content>, Selection),
+    Cueing(Ticket, Box<Coming>),
+}
+
+/// The entry that comes next.
+#[derive(Debug)]
+pub(super) struct Coming {
+    pub content: Box<Content>,
+    pub selection: Selection,
+}
+
+impl Change {
+    /// The content that was opened for the change, which does not happen.
+    pub fn abandoned(self) -> Option<ContentId> {
+        match self {
+            Change::Later(content) => Some(content.id),
+            Change::Cueing(_, coming) => Some(coming.content.id),
+            Change::None | Change::Asked(_) => None,
+        }
+    }
 }
 
 /// What a client-id says about where its session is.
@@ -175,7 +193,7 @@ impl Server {
         let number = self.count();
         self.sessions.insert(
             id,
-            Session {
+            Box::new(Session {
                 number,
                 client,
                 supported,
@@ -190,7 +208,7 @@ impl Server {
                 held: None,
                 selected: None,
                 play: None,
-            },
+            }),
         );
         id
     }
@@ -231,15 +249,23 @@ impl Server {
         }
     }
 
+    /// Have the session hold a content; what it held before is released.
+    pub(super) fn keep(&mut self, id: u32, held: Held) {
+        let old = match self.sessions.get_mut(&id) {
+            Some(s) => s.held.replace(held),
+            None => Some(held),
+        };
+        if let Some(old) = old {
+            self.out.push_back(Output::Release { content: old.id() });
+        }
+    }
+
     /// Let go of the content that the session holds, and of one that it was about to change to.
     pub(super) fn release_content(&mut self, id: u32) {
         let Some(s) = self.sessions.get_mut(&id) else {
             return;
         };
-        let next = s.play.take().and_then(|p| match p.change {
-            Change::Later(c) | Change::Cueing(_, c, _) => Some(c.id),
-            Change::None | Change::Asked(_) => None,
-        });
+        let next = s.play.take().and_then(|p| p.change.abandoned());
         let held = s.held.take().map(|h| h.id());
         for content in held.into_iter().chain(next) {
             self.out.push_back(Output::Release { content });
