@@ -31,6 +31,9 @@ const SEND_BUFFER_IDLE: usize = 64 << 10;
 /// Part of the configured memory that files' packets may take; the rest is for rings.
 const CACHE_SHARE: u64 = 2;
 
+/// How long sessions may take to end when they are told to.
+const FINISH_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How long the cores may take to start.
 const START_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -236,16 +239,23 @@ impl Server {
 
     /// Take no new connections, let running sessions end for `patience`, then stop.
     pub fn drain(&self, patience: Duration) {
-        let begun = Instant::now();
         self.controller.set_draining();
         self.controller.tell_all(|| Message::Drain);
         for fd in &self.listeners {
             rt::shut_down(*fd, Shutdown::Read);
         }
+        self.wait_for_sessions(patience);
+        // What still runs is ended by the protocol's own words, not by a reset.
+        self.controller.tell_all(|| Message::Finish);
+        self.wait_for_sessions(FINISH_PATIENCE);
+        self.stop();
+    }
+
+    fn wait_for_sessions(&self, patience: Duration) {
+        let begun = Instant::now();
         while begun.elapsed() < patience && self.controller.sessions() > 0 {
             std::thread::sleep(Duration::from_millis(20));
         }
-        self.stop();
     }
 
     /// Stop now.

@@ -14,6 +14,7 @@ use crate::sys::Placement;
 use crate::{probe, report, sys, wmsp};
 use args::{Cli, Command, ContentArgs, Fanout, FloorArgs, Load, PairArgs, ScenarioCommon};
 use clap::Parser;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -28,7 +29,11 @@ pub fn run() -> Result<bool, String> {
         Command::Content(args) => make_content(&args),
         Command::FloorSender(args) => {
             sys::raise_descriptor_limit().map_err(|e| format!("descriptor limit: {e}"))?;
-            floor::serve(&args.settings()).map(|()| true)
+            let ready = |port| {
+                println!("ready {port}");
+                let _ = std::io::stdout().flush();
+            };
+            floor::serve(&args.settings(), ready).map(|()| true)
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::sys::{self, Epoll, Events};
 use crate::wmsp;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
@@ -56,16 +56,15 @@ impl Settings {
     }
 }
 
-/// Serve until killed. Prints `ready PORT` once it listens.
-pub fn serve(settings: &Settings) -> Result<(), String> {
+/// Serve until killed. `ready` gets the port once it listens.
+pub fn serve(settings: &Settings, ready: impl FnOnce(u16)) -> Result<(), String> {
     let listener = listen(settings).map_err(|e| format!("cannot listen: {e}"))?;
     let port = listener
         .local_addr()
         .ok()
         .and_then(|a| a.as_socket())
         .map_or(0, |a| a.port());
-    println!("ready {port}");
-    let _ = io::stdout().flush();
+    ready(port);
     let mut floor = Floor::new(settings, listener).map_err(|e| format!("epoll: {e}"))?;
     let start = sys::now_ns();
     for tick in 0u64.. {

@@ -147,7 +147,7 @@ pub fn run(context: &Context, names: &[String]) -> Result<Results, String> {
 /// Targets as a table.
 pub fn table(results: &Results) -> String {
     let mut s = format!(
-        "\n{:<20}{:<44}{:<22}{:<34}\n",
+        "\n{:<20}{:<44}{:<28}{:<34}\n",
         "scenario", "target", "wanted", "measured"
     );
     for c in &results.checks {
@@ -157,7 +157,7 @@ pub fn table(results: &Results) -> String {
             None => "NOT MEASURED",
         };
         s += &format!(
-            "{:<20}{:<44}{:<22}{:<34} {verdict}\n",
+            "{:<20}{:<44}{:<28}{:<34} {verdict}\n",
             c.scenario, c.what, c.wanted, c.measured
         );
     }

@@ -239,3 +239,104 @@ pub fn run(
 fn nanos(d: Duration) -> u64 {
     u64::try_from(d.as_nanos()).unwrap_or(u64::MAX / 4)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::floor::{self, Settings};
+    use crate::probe;
+
+    /// A floor sender on a thread that ends with the test's process.
+    fn floor_url(bit_rate: u32) -> String {
+        let settings = Settings {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            bit_rate,
+            packet_size: 1000,
+            cadence: Duration::from_millis(20),
+            congestion: "cubic".into(),
+        };
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || floor::serve(&settings, |port| tell.send(port).unwrap()));
+        format!("http://127.0.0.1:{}/x", told.recv().unwrap())
+    }
+
+    fn plan(url: &str) -> Plan {
+        let target = probe::target(url).unwrap();
+        let facts = probe::header(&target, Player::Nine).unwrap();
+        Plan {
+            targets: vec![target],
+            sessions: 12,
+            ramp: Duration::from_millis(20),
+            settle: Duration::from_secs(20),
+            warm_up: Duration::ZERO,
+            window: Duration::from_millis(300),
+            protocol: Protocol::Wmsp,
+            player: Player::Nine,
+            describe: false,
+            streams: facts.streams,
+            packet_size: facts.packet_size,
+            live: true,
+            start_spread_ms: 0,
+            slow: 0,
+            slow_bytes_per_s: 0.0,
+        }
+    }
+
+    #[test]
+    fn all_sessions_play_and_are_checked() {
+        let url = floor_url(1_000_000);
+        for (describe, player) in [
+            (false, Player::Nine),
+            (true, Player::Nine),
+            (true, Player::Legacy),
+        ] {
+            let mut moments = Vec::new();
+            let plan = Plan {
+                describe,
+                player,
+                ..plan(&url)
+            };
+            let o = run(&plan, |m| {
+                moments.push(m);
+                Ok(())
+            })
+            .unwrap();
+            assert_eq!(moments, [Moment::Nears, Moment::Opens, Moment::Closes]);
+            assert_eq!((o.streaming, o.failed, o.lost), (12, 0, 0), "{o:?}");
+            assert_eq!(o.checks.faults(), o.checks.sequence_starts, "{o:?}");
+            assert!(o.packets > 0 && o.bytes >= o.packets * 1000, "{o:?}");
+            assert_eq!(o.lateness_ms.count, o.packets);
+            assert_eq!((o.timelines, o.first_media_ms.count), (1, 12));
+        }
+    }
+
+    #[test]
+    fn slow_sessions_are_counted_apart() {
+        let url = floor_url(8_000_000);
+        let plan = Plan {
+            slow: 4,
+            slow_bytes_per_s: 60_000.0,
+            ..plan(&url)
+        };
+        let o = run(&plan, |_| Ok(())).unwrap();
+        assert_eq!(o.streaming, 12, "{o:?}");
+        let normal = o.checks.packets / 8;
+        let slow = o.slow_checks.packets / 4;
+        assert!(slow > 0 && slow < normal / 2, "{slow} of {normal}");
+    }
+
+    #[test]
+    fn refusals_are_told_with_their_reason() {
+        // A port that was free a moment ago.
+        let gone = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let addr = gone.local_addr().unwrap();
+        let url = floor_url(1_000_000);
+        let mut plan = plan(&url);
+        plan.targets[0].addr = addr;
+        drop(gone);
+        let o = run(&plan, |_| Ok(())).unwrap();
+        assert_eq!((o.streaming, o.failed), (0, 12));
+        let (reason, count) = o.reasons.first_key_value().unwrap();
+        assert!(reason.contains("refused") && *count == 12, "{reason}");
+    }
+}

@@ -62,8 +62,8 @@ pub struct Report {
     pub cpus: Vec<usize>,
     /// File descriptors that the process may have.
     pub descriptors: u64,
-    /// Sessions that they suffice for.
-    pub session_limit: u64,
+    /// Connections that they suffice for; a player has one, and some have two for a moment.
+    pub connection_limit: u64,
 }
 
 impl Report {
@@ -113,7 +113,7 @@ pub fn check(config: &Config, scope: Scope) -> Report {
         findings,
         cpus,
         descriptors,
-        session_limit: kernel::session_limit(descriptors),
+        connection_limit: kernel::connection_limit(descriptors),
     }
 }
 

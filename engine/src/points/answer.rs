@@ -174,7 +174,9 @@ fn open_file(
         streams: facts.streams.clone(),
         broadcast: false,
         seekable: true,
-        stridable: facts.streams.iter().any(|s| s.kind == StreamKind::Video),
+        // Rates other than normal send key frames, which our index knows.
+        stridable: facts.index.get().is_some()
+            && facts.streams.iter().any(|s| s.kind == StreamKind::Video),
         playlist: false,
         entry: 1,
         broadcast_id: 0,
@@ -320,7 +322,7 @@ fn refusal_of(name: &str, error: &OpenError) -> Refusal {
 async fn cue(shard: &Rc<Shard>, request: &CueRequest) -> Result<Answer, Refusal> {
     let content = shard.content(request.content).ok_or(Refusal::Internal)?;
     let selection = request.selection.within(content.streams());
-    if request.rate_milli <= 0 {
+    if request.rate_milli == 0 || (request.rate_milli != 1000 && !content.facts.stridable) {
         return Err(Refusal::Unsupported);
     }
     let cue = match content.supply() {

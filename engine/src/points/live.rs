@@ -15,6 +15,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Rings of one stream on a core: one per selection of streams in use. Clients choose selections, so
+/// there must be an end; sessions of further ones are filtered packet by packet, each for itself.
+const RING_COUNT_MAX: usize = 16;
+
+/// Largest ring, bytes.
+const RING_BYTES_MAX: u64 = 256 << 20;
+
 /// How long a core is fed without having a viewer.
 const FEED_IDLE_MAX: Duration = Duration::from_secs(30);
 
@@ -282,13 +289,19 @@ impl LiveFeed {
         best.or(Some((head.number, head.send_time)))
     }
 
-    /// The ring for a selection, made now if it is the first viewer's.
+    /// The ring for a selection, made now if it is the first viewer's; `None` if there are enough.
     ///
     /// # Errors
     /// When memory for a new ring is short.
-    pub fn ring(&self, variant: Variant) -> io::Result<Rc<LiveRing>> {
+    pub fn ring(&self, variant: Variant) -> io::Result<Option<Rc<LiveRing>>> {
         if let Some(ring) = self.rings.borrow().iter().find(|r| r.variant == variant) {
-            return Ok(Rc::clone(ring));
+            return Ok(Some(Rc::clone(ring)));
+        }
+        if self.rings.borrow().len() >= RING_COUNT_MAX {
+            self.sweep();
+            if self.rings.borrow().len() >= RING_COUNT_MAX {
+                return Ok(None);
+            }
         }
         let packets = self.packets.borrow();
         let packet_size = self.head.header.packet_size();
@@ -303,14 +316,14 @@ impl LiveFeed {
                 .wrapping_sub(first.packets[*i as usize].send_time),
             _ => 0,
         };
-        // As much as a full history at twice the rate seen or announced, and never so small that a
-        // few packets fill it.
+        // As much as a full history at the rate seen or announced and a quarter more, and never so
+        // small that a few packets fill it.
         let seen = held as u64 * u64::from(self.buffer) / u64::from(span.max(1000));
         let announced =
             u64::from(self.head.header.max_bit_rate()) / 8 * u64::from(self.buffer) / 1000;
-        let bytes = (seen.max(announced) * 2)
+        let bytes = (seen.max(announced) * 5 / 4)
             .max(u64::from(packet_size) * 64)
-            .min(256 << 20);
+            .min(RING_BYTES_MAX);
         let ring = Rc::new(LiveRing {
             variant,
             ring: RefCell::new(Ring::new(bytes as usize)?),
@@ -323,7 +336,7 @@ impl LiveFeed {
             }
         }
         self.rings.borrow_mut().push(Rc::clone(&ring));
-        Ok(ring)
+        Ok(Some(ring))
     }
 
     /// True if nobody has used it for a while, so that it need not be fed any more.

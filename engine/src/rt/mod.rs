@@ -15,7 +15,7 @@ pub use alarm::Alarm;
 pub use doorbell::{Doorbell, DoorbellHandle};
 pub use file::{Block, ReadFile};
 pub use send::{Sent, duplicate, queued_bytes, send, set_send_buffer, shut_down, thread_cpu_time};
-pub use system::{allowed_cpus, host_name, random_seed};
+pub use system::{allowed_cpus, host_name, lowest_priority, open_beneath, random_seed};
 
 use protocols::machine::Time;
 use std::future::Future;

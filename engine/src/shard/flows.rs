@@ -195,12 +195,13 @@ impl Shard {
         };
         let mut selection = start.selection.within(content.streams());
         let mut pace = start.pace;
+        let backward = start.rate_milli < 0;
         if start.rate_milli != 1000 {
-            // Faster than normal: key frames of the video only, and nothing that has no picture.
+            // Other rates than normal: key frames of the video only, and nothing else.
             selection = key_frames_of(selection, &content);
             pace = Pace::Media {
                 accel: None,
-                speed_milli: u32::try_from(start.rate_milli).unwrap_or(1000),
+                speed_milli: start.rate_milli.unsigned_abs(),
             };
         }
         if content.facts.broadcast && matches!(pace, Pace::Media { accel: None, .. }) {
@@ -219,6 +220,9 @@ impl Shard {
             return;
         };
         let first = send_time.unwrap_or(start.send_time);
+        if backward {
+            outlet.pacer = Pacer::new(now, Pacer::rewound(first), pace);
+        }
         outlet.stop_at = start.max_duration.map(|span| first.wrapping_add(span));
         let rate = crate::source::average_bit_rate(content.streams(), selection, 0);
         let two_seconds = rate / 4;
@@ -227,7 +231,15 @@ impl Shard {
             .send_buffer
             .unwrap_or_else(|| two_seconds.max(SEND_BUFFER_MIN));
         rt::set_send_buffer(outlet.fd, buffer);
-        let flow = Flow::media(key, start.conn, content, &self.cache, selection, outlet);
+        let flow = Flow::media(
+            key,
+            start.conn,
+            content,
+            &self.cache,
+            selection,
+            backward,
+            outlet,
+        );
         self.begin_flow(flow, now);
     }
 
@@ -379,6 +391,20 @@ impl Shard {
                 // The reading task sees the end and tells the machine.
                 self.conns.borrow_mut().break_off(conn);
             }
+        }
+    }
+
+    /// End every flow at its next packet boundary.
+    pub(super) fn finish_flows(&self, now: Time) {
+        let indices: Vec<u32> = {
+            let mut flows = self.flows.borrow_mut();
+            for flow in flows.slots.iter_mut().flatten() {
+                flow.finish();
+            }
+            flows.by_key.values().copied().collect()
+        };
+        for index in indices {
+            self.pump_flow(index, now);
         }
     }
 

@@ -25,6 +25,8 @@ pub enum Message {
     Points(Arc<Vec<Arc<Point>>>),
     /// Take no new sessions.
     Drain,
+    /// End every session in order.
+    Finish,
     /// Stop.
     Stop,
 }

@@ -152,9 +152,9 @@ impl Outlet {
         }
     }
 
-    /// True if no byte of a packet is in flight.
-    pub fn is_between_packets(&self, cursor: &Cursor) -> bool {
-        self.spill.is_none() && cursor.offset == 0
+    /// True if bytes that were taken out of a store have not left yet.
+    pub fn is_spilled(&self) -> bool {
+        self.spill.is_some()
     }
 
     /// Release and send the packets of a store that are due.
@@ -378,11 +378,17 @@ impl Outlet {
         }
     }
 
-    /// Release, filter and send whole packets until the selection is settled. `fetch` hands the
-    /// packet of a number to its second argument: send time, duration, bytes.
+    /// Release, filter and send whole packets, if `until_settled` only as long as the selection is
+    /// not settled. `fetch` hands the packet of a number to its second argument: send time,
+    /// duration, bytes.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the turn's tools, which their owners lend one by one"
+    )]
     pub fn turn_filtered(
         &mut self,
         filter: &mut Filter,
+        until_settled: bool,
         packet_size: u32,
         now: Time,
         scratch: &mut Scratch,
@@ -431,7 +437,9 @@ impl Outlet {
                 Fetched::Missing => verdict = Some(Turn::Starved),
                 // ASF-32: a damaged packet is left out.
                 Fetched::Damaged => self.next_number = number.wrapping_add(1),
-                Fetched::Given if verdict.is_none() && filter.settled().is_some() => {
+                Fetched::Given
+                    if until_settled && verdict.is_none() && filter.settled().is_some() =>
+                {
                     verdict = Some(Turn::Settled);
                 }
                 Fetched::Given => {}

@@ -142,6 +142,10 @@ impl Shard {
                     front::feed(self, number, Input::Drain);
                 }
             }
+            Message::Finish => {
+                self.finish_flows(rt::now());
+                self.deliver_events();
+            }
             Message::Stop => {
                 self.stopped.set(true);
                 self.hurry();

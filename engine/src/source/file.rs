@@ -11,7 +11,7 @@ use protocols::content::StreamInfo;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 /// Bytes read at once; a chunk of packets is as many whole packets as fit.
@@ -116,7 +116,7 @@ pub fn open_facts(
 fn read_facts(
     file: &File,
     name: String,
-    path: &PathBuf,
+    path: &Path,
     identity: Identity,
     indexing: &Indexing,
 ) -> Result<FileFacts, OpenError> {

@@ -1,6 +1,7 @@
 //! Our own index of key frames for each file: built once, kept beside the content or in a cache
 //! directory, built in the background when the file is large.
 
+use crate::rt;
 use protocols::asf::index::{Stamp, header_hash};
 use protocols::asf::{Header, Indexer, KeyIndex};
 use std::fs::File;
@@ -53,8 +54,7 @@ impl Indexing {
         std::thread::Builder::new()
             .name("indexer".into())
             .spawn(move || {
-                // SAFETY: affects the calling thread's own scheduling only.
-                unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) };
+                rt::lowest_priority();
                 for job in jobs {
                     work(&job, keeper.as_deref());
                 }

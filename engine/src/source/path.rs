@@ -4,10 +4,11 @@
 //! segments, and the kernel resolves it beneath the directory (`openat2`), so that no symbolic
 //! link leads out either.
 
+use crate::rt;
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 /// Longest decoded path, bytes.
@@ -87,25 +88,7 @@ impl Root {
     pub fn open_file(&self, segments: &[String]) -> io::Result<File> {
         let relative = CString::new(segments.join("/"))
             .map_err(|_| io::Error::new(io::ErrorKind::NotFound, "NUL in path"))?;
-        // SAFETY: open_how is plain integers; all zero is its documented default.
-        let mut how: libc::open_how = unsafe { std::mem::zeroed() };
-        how.flags = (libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY) as u64;
-        how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_MAGICLINKS;
-        // SAFETY: the pointers are to a live C string and a live open_how of the given size.
-        let fd = unsafe {
-            libc::syscall(
-                libc::SYS_openat2,
-                self.fd.as_raw_fd(),
-                relative.as_ptr(),
-                &raw const how,
-                size_of::<libc::open_how>(),
-            )
-        };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the descriptor was just created and has no other owner.
-        let file = unsafe { File::from_raw_fd(fd as i32) };
+        let file = rt::open_beneath(&self.fd, &relative)?;
         if !file.metadata()?.is_file() {
             return Err(io::Error::new(
                 io::ErrorKind::NotFound,

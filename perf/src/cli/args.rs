@@ -73,7 +73,7 @@ pub(super) struct Load {
     #[arg(long, value_parser = duration, conflicts_with = "ramp")]
     pub storm: Option<Duration>,
     /// Between the last session's first media and the window
-    #[arg(long, default_value = "2s", value_parser = duration)]
+    #[arg(long, default_value = "5s", value_parser = duration)]
     pub warm_up: Duration,
     /// Give up on sessions that have no media so long after the ramp
     #[arg(long, default_value = "30s", value_parser = duration)]

@@ -39,7 +39,8 @@ pub struct Load {
     pub floor: bool,
 }
 
-const WARM_UP: Duration = Duration::from_secs(3);
+/// A live session begins at a key frame of the past and comes up to the head within some seconds.
+const WARM_UP: Duration = Duration::from_secs(8);
 const SETTLE: Duration = Duration::from_secs(30);
 /// Longest window that content is made for.
 const WINDOW_MAX: Duration = Duration::from_secs(20);

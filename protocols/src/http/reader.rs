@@ -41,9 +41,11 @@ pub enum Step {
 #[derive(Debug, Default)]
 pub struct Reader {
     buf: Vec<u8>,
-    /// Stream offset of the first byte in `buf`.
+    /// Bytes at the start of `buf` that are done with.
+    done: usize,
+    /// Stream offset of the first byte that is not.
     base: u64,
-    /// Bytes of `buf` known not to hold the end of a head.
+    /// Bytes after `done` known not to hold the end of a head.
     scanned: usize,
     body: Option<Box<Body>>,
 }
@@ -62,17 +64,20 @@ struct Body {
 impl Reader {
     /// Take in bytes.
     pub fn push(&mut self, bytes: &[u8]) {
+        // What is done with is moved over once for each input, not for each request.
+        self.buf.drain(..self.done);
+        self.done = 0;
         self.buf.extend_from_slice(bytes);
     }
 
     /// Bytes taken in and not yet given out.
     pub fn buffered(&self) -> usize {
-        self.buf.len()
+        self.unread().len()
     }
 
     /// All bytes not yet given out, beginning with the current request's head.
     pub fn unread(&self) -> &[u8] {
-        &self.buf
+        self.buf.get(self.done..).unwrap_or(&[])
     }
 
     /// Stream offset of the current request.
@@ -94,8 +99,9 @@ impl Reader {
             None => self.next_head(limits),
             Some(_) => self.next_body(limits),
         };
-        if self.buf.is_empty() {
+        if self.done == self.buf.len() {
             self.buf = Vec::new();
+            self.done = 0;
         }
         step
     }
@@ -111,14 +117,14 @@ impl Reader {
     fn next_head(&mut self, limits: &Limits) -> Result<Step, Refused> {
         // Empty lines before a request are ignored (RFC 9112, 2.2).
         let blank = self
-            .buf
+            .unread()
             .iter()
             .take_while(|&&b| b == b'\r' || b == b'\n')
             .count();
         if blank > 0 {
             self.consume(blank);
         }
-        match self.buf.first() {
+        match self.unread().first() {
             None => return Ok(Step::Wait),
             // What is no method at all (a TLS handshake, binary junk) need not be read to its end.
             Some(b) if !b.is_ascii_alphanumeric() && !b"!#$%&'*+-.^_`|~".contains(b) => {
@@ -126,9 +132,10 @@ impl Reader {
             }
             Some(_) => {}
         }
-        let Some(head_len) = head_end(&self.buf, self.scanned) else {
-            self.scanned = self.buf.len();
-            if self.buf.len() > limits.head_bytes_max {
+        let buf = self.unread();
+        let Some(head_len) = head_end(buf, self.scanned) else {
+            self.scanned = buf.len();
+            if self.scanned > limits.head_bytes_max {
                 return self.refuse(0, 431, "head too long");
             }
             return Ok(Step::Wait);
@@ -136,7 +143,7 @@ impl Reader {
         if head_len > limits.head_bytes_max {
             return self.refuse(0, 431, "head too long");
         }
-        match Head::parse(&self.buf[..head_len]) {
+        match Head::parse(&buf[..head_len]) {
             Ok(head) => {
                 self.body = Some(Box::new(Body {
                     head: Box::new(head),
@@ -156,29 +163,29 @@ impl Reader {
             return Ok(Step::Wait);
         };
         let max = limits.body_bytes_max;
+        let buf = self.unread();
         let end = match body.head.body {
             BodyLength::Bytes(len) if len > max as u64 => {
                 return self.refuse(body.head_len, 413, "body too long");
             }
             BodyLength::Bytes(len) => {
                 let end = body.head_len + len as usize;
-                if self.buf.len() < end {
+                if buf.len() < end {
                     self.body = Some(body);
                     return Ok(Step::Wait);
                 }
-                body.decoded
-                    .extend_from_slice(&self.buf[body.head_len..end]);
+                body.decoded.extend_from_slice(&buf[body.head_len..end]);
                 end
             }
             BodyLength::Chunked => {
                 // Looking no further than the limit makes the outcome the same at every split.
                 let limit = body.head_len + max;
-                let view = &self.buf[..self.buf.len().min(limit)];
+                let view = &buf[..buf.len().min(limit)];
                 let done = decode(view, &mut body);
                 match done {
                     Err(reason) => return self.refuse(body.at, 400, reason),
                     Ok(true) => body.at,
-                    Ok(false) if self.buf.len() > limit => {
+                    Ok(false) if buf.len() > limit => {
                         return self.refuse(body.head_len, 413, "body too long");
                     }
                     Ok(false) => {
@@ -198,7 +205,7 @@ impl Reader {
     }
 
     fn consume(&mut self, n: usize) {
-        self.buf.drain(..n);
+        self.done += n;
         self.base += n as u64;
         self.scanned = 0;
     }

@@ -2,6 +2,8 @@
 
 #![allow(dead_code)]
 
+pub mod talk;
+
 use protocols::machine::{CloseHow, ConnId, Input, Machine, Output, Time};
 use protocols::media::{IngestEvent, News};
 use protocols::wmsp::client::{Client, ClientConfig};

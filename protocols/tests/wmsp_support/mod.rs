@@ -329,10 +329,15 @@ impl Bench {
             .collect()
     }
 
+    pub fn answer_one(&mut self) {
+        let (ticket, question) = self.unanswered.pop_front().expect("no question");
+        let answer = self.answer(question);
+        self.input(Input::Answer { ticket, answer });
+    }
+
     pub fn answer_all(&mut self) {
-        while let Some((ticket, question)) = self.unanswered.pop_front() {
-            let answer = self.answer(question);
-            self.input(Input::Answer { ticket, answer });
+        while !self.unanswered.is_empty() {
+            self.answer_one();
         }
     }
 

@@ -75,9 +75,9 @@ fn text(outcome: &Outcome<'_>) -> String {
         let (cpus, files, sessions) = (
             machine.cpus.len(),
             machine.descriptors,
-            machine.session_limit,
+            machine.connection_limit,
         );
-        text += &format!("{cpus} cores, {files} open files, enough for {sessions} sessions\n");
+        text += &format!("{cpus} cores, {files} open files, enough for {sessions} connections\n");
     }
     text
 }

@@ -49,7 +49,7 @@ pub fn start(config: &Config) -> Result<Server, String> {
         cores = report.cpus.len(),
         cpus = ?report.cpus,
         points = config.points.len(),
-        session_limit = report.session_limit,
+        connection_limit = report.connection_limit,
         version = %config.server.version,
         "serving"
     );

@@ -70,3 +70,34 @@ fn a_core_that_does_not_tick_is_stalled() {
     assert_eq!(stalled.len(), 1);
     assert_eq!(stalled[0].0, CoreId(3));
 }
+
+/// Words of a text that are names of our metrics.
+fn metric_names(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .filter(|w| w.starts_with("ringcast_") || w.starts_with("process_"))
+}
+
+#[test]
+fn dashboards_and_alerts_ask_for_metrics_that_exist() {
+    let metrics = Metrics::new();
+    metrics.core(CoreId(0)).bind_thread();
+    metrics.point(CoreId(0), "live", Protocol::Wmsp);
+    let exposition = metrics.exposition();
+    let known: std::collections::HashSet<&str> = exposition
+        .lines()
+        .filter_map(|l| l.strip_prefix("# TYPE ")?.split(' ').next())
+        .collect();
+    let mut asked = 0;
+    for text in [
+        include_str!("../../../../deploy/grafana/ringcast.json"),
+        include_str!("../../../../deploy/prometheus/ringcast-alerts.yml"),
+        include_str!("../../../../deploy/ringcast.toml"),
+    ] {
+        for name in metric_names(text) {
+            let base = name.strip_suffix("_bucket").unwrap_or(name);
+            assert!(known.contains(base), "{name} does not exist");
+            asked += 1;
+        }
+    }
+    assert!(asked > 30, "only {asked} names were found");
+}

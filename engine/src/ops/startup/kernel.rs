@@ -40,7 +40,7 @@ pub(super) fn explain_io_uring(error: &io::Error, disabled: Option<u64>, release
         (Some(libc::EPERM | libc::EACCES), _) => Finding::fatal(
             "io_uring is forbidden to this process, most likely by a container's seccomp profile",
             "allow io_uring_setup, io_uring_enter and io_uring_register in the profile \
-             (docker: --security-opt seccomp=deploy/seccomp.json; systemd: SystemCallFilter=@io-event @system-service)",
+             (docker: see deploy/Containerfile; systemd: SystemCallFilter=@system-service)",
         ),
         (Some(libc::ENOSYS), _) => Finding::fatal(
             format!("io_uring is not there (kernel {release})"),
@@ -97,13 +97,13 @@ pub(super) fn descriptors(config: &Config, raise: bool) -> (u64, Option<Finding>
     )
 }
 
-/// Sessions that a number of descriptors suffices for.
-pub(super) fn session_limit(descriptors: u64) -> u64 {
+/// Connections that a number of descriptors suffices for.
+pub(super) fn connection_limit(descriptors: u64) -> u64 {
     descriptors.saturating_sub(DESCRIPTORS_RESERVED)
 }
 
 pub(super) fn judge_descriptors(usable: u64, wanted: u32) -> Option<Finding> {
-    let sessions = session_limit(usable);
+    let sessions = connection_limit(usable);
     let mend = format!(
         "raise the limit on open files (systemd: LimitNOFILE={}; docker: --ulimit nofile=N; shell: ulimit -n N)",
         u64::from(wanted) * 2
@@ -116,7 +116,7 @@ pub(super) fn judge_descriptors(usable: u64, wanted: u32) -> Option<Finding> {
     (sessions < u64::from(wanted)).then(|| {
         Finding::warning(
             format!(
-                "the process may open {usable} files, enough for {sessions} sessions; \
+                "the process may open {usable} files, enough for {sessions} connections; \
                  limits.player_connections is {wanted}"
             ),
             mend,

@@ -56,7 +56,7 @@ fn too_few_descriptors_for_the_sessions_are_told() {
     assert_eq!(judge_descriptors(1_048_576, 100_000), None);
     let finding = judge_descriptors(4096, 100_000).expect("too few");
     assert_eq!(finding.severity, Severity::Warning);
-    assert!(finding.to_string().contains("3584 sessions"));
+    assert!(finding.to_string().contains("3584 connections"));
     assert!(finding.mend.contains("LimitNOFILE=200000"));
     let finding = judge_descriptors(256, 10).expect("far too few");
     assert_eq!(finding.severity, Severity::Fatal);

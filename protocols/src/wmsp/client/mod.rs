@@ -13,6 +13,7 @@ mod media;
 mod reply;
 mod report;
 mod request;
+mod send;
 mod session;
 mod stream;
 mod url;

@@ -238,10 +238,16 @@ impl Reader {
 
     /// True if the line ends the body.
     fn chunk_line(&mut self, line: std::ops::Range<usize>) -> Result<bool, Bad> {
-        let line = &self.buf[line];
+        let bad = |reason| {
+            Err(Bad {
+                offset: self.base + line.start as u64,
+                reason,
+            })
+        };
+        let line = &self.buf[line.clone()];
         match self.body {
             Body::ChunkEnd if line.is_empty() => self.body = Body::ChunkSize,
-            Body::ChunkEnd => return self.bad("end of a chunk in chunked coding"),
+            Body::ChunkEnd => return bad("end of a chunk in chunked coding"),
             Body::Trailer => return Ok(line.is_empty()),
             _ => {
                 let digits = line.iter().take_while(|b| b.is_ascii_hexdigit()).count();
@@ -249,7 +255,7 @@ impl Reader {
                     .ok()
                     .and_then(|s| u64::from_str_radix(s, 16).ok());
                 self.body = match size {
-                    None => return self.bad("size of a chunk in chunked coding"),
+                    None => return bad("size of a chunk in chunked coding"),
                     Some(0) => Body::Trailer,
                     Some(size) => Body::Chunk(size),
                 };
@@ -347,12 +353,12 @@ mod tests {
             (&b"GET / HTTP/1.1\r\n\r\n"[..], 0, "no HTTP reply head"),
             (
                 b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd",
-                54,
+                53,
                 "end of a chunk in chunked coding",
             ),
             (
                 b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
-                50,
+                47,
                 "size of a chunk in chunked coding",
             ),
             (

@@ -2,7 +2,7 @@
 
 use super::conn::OpenBody;
 use super::play::signal;
-use super::session::{Change, Held, State};
+use super::session::{Change, Coming, Held, State};
 use super::timers::Timer;
 use super::{Asker, Owner, Server};
 use crate::content::{
@@ -31,7 +31,9 @@ impl Server {
             // A download is never asked to hold.
             (Owner::Conn(_), FlowEvent::Held(_)) => {}
             (Owner::Session(id), FlowEvent::Held(totals)) => {
-                self.on_held(now, id, totals, false);
+                if !self.on_held(now, id, totals, false) {
+                    self.go_on(id);
+                }
             }
             (Owner::Session(id), FlowEvent::Ended(end, totals)) => {
                 self.out.push_back(Output::Flow {
@@ -96,11 +98,11 @@ impl Server {
                 Answer::Opened(content) => self.change_to(now, id, content),
                 _ => self.finish(now, id, reason::OK),
             },
-            Change::Cueing(asked, content, selection) if asked == ticket => match answer {
-                Answer::Cued(cue) => self.begin_entry(now, id, content, selection, &cue),
+            Change::Cueing(asked, coming) if asked == ticket => match answer {
+                Answer::Cued(cue) => self.begin_entry(now, id, *coming, &cue),
                 _ => {
                     self.out.push_back(Output::Release {
-                        content: content.id,
+                        content: coming.content.id,
                     });
                     self.finish(now, id, reason::FAILED);
                 }
@@ -184,7 +186,8 @@ impl Server {
             rate_milli: 1000,
         };
         let ticket = self.ask(Asker::Session(id), Question::Cue(cue));
-        self.set_change(id, Change::Cueing(ticket, content, selection));
+        let coming = Box::new(Coming { content, selection });
+        self.set_change(id, Change::Cueing(ticket, coming));
     }
 
     /// Announce the entry on the data connection and take it up in place of the old one.
@@ -217,14 +220,8 @@ impl Server {
         self.arm_idle(now, id);
     }
 
-    fn begin_entry(
-        &mut self,
-        now: Time,
-        id: u32,
-        content: Box<Content>,
-        selection: Selection,
-        cue: &Cue,
-    ) {
+    fn begin_entry(&mut self, now: Time, id: u32, coming: Coming, cue: &Cue) {
+        let Coming { content, selection } = coming;
         let content_id = content.id;
         let Some(conn) = self.enter(id, content) else {
             return;

@@ -76,7 +76,7 @@ impl Server {
     pub(super) fn on_opened(&mut self, now: Time, conn: ConnId, peer: SocketAddr) {
         self.conns.insert(
             conn,
-            Conn {
+            Box::new(Conn {
                 peer,
                 reader: Reader::default(),
                 session: None,
@@ -85,7 +85,7 @@ impl Server {
                 close_after: false,
                 pending: Vec::new(),
                 job: None,
-            },
+            }),
         );
         let at = now + self.config.idle_timeout;
         self.timers.arm(Timer::Quiet(conn), at);
@@ -155,8 +155,8 @@ impl Server {
 
     /// Write bytes, as one segment if they fit. Only when no flow has the connection.
     pub(super) fn send(&mut self, conn: ConnId, bytes: Vec<u8>) {
-        debug_assert!(self.conns.get(&conn).is_none_or(|c| c.flow.is_none()));
         if !bytes.is_empty() {
+            debug_assert!(self.conns.get(&conn).is_none_or(|c| c.flow.is_none()));
             self.out.push_back(Output::Send {
                 conn,
                 bytes: Bytes::from(bytes),
@@ -238,7 +238,7 @@ impl Server {
         }
         match c.job {
             // The answer finds nobody and is released there.
-            Some(Job::Asking(_, _, exchange)) => self.abandon(*exchange),
+            Some(Job::Asking(_, _, exchange)) => self.abandon(now, *exchange),
             Some(Job::Download { flow, content, .. }) => {
                 self.flows.remove(&flow);
                 self.out.push_back(Output::Release { content });

@@ -4,11 +4,12 @@
 //! asked to hold first, and what is to be done is done when it says so.
 
 use super::Server;
+use super::answer::{Answering, ReplyBody};
 use super::conn::{Job, OpenBody};
 use super::describe::media_head;
-use super::exchange::{Answering, Exchange, Kind, ReplyBody};
+use super::exchange::{Exchange, Kind};
 use super::play::{MEDIA_TYPE, granted, open_body};
-use super::session::{Change, Held, State};
+use super::session::{Held, State};
 use crate::content::{Cue, StreamSwitch};
 use crate::machine::{CloseHow, ConnId, Output, Time};
 use crate::media::{FlowCommand, FlowTotals};
@@ -196,7 +197,7 @@ impl Server {
     }
 
     /// Let a held flow go on.
-    fn go_on(&mut self, id: u32) {
+    pub(super) fn go_on(&mut self, id: u32) {
         let Some(s) = self.sessions.get(&id) else {
             return;
         };
@@ -244,10 +245,7 @@ impl Server {
         s.state = State::Idle;
         let data = s.conn;
         // A seek is Stop and Play: what a playlist stands at is kept for it.
-        let next = s.play.take().and_then(|p| match p.change {
-            Change::Later(c) | Change::Cueing(_, c, _) => Some(c.id),
-            Change::None | Change::Asked(_) => None,
-        });
+        let next = s.play.take().and_then(|p| p.change.abandoned());
         if let Some(content) = next {
             self.out.push_back(Output::Release { content });
         }
@@ -285,6 +283,9 @@ impl Server {
                 return self.close_if(now, data, asked || after);
             }
             self.send(data, bytes);
+            let after = self.conns.get(&data).is_some_and(|c| c.close_after);
+            self.close_if(now, data, after);
+            self.pump(now, data);
         }
         if let (Some(ex), Some(reply)) = (ex, reply)
             && data != Some(conn)
@@ -322,8 +323,12 @@ impl Server {
         let (Some(data), State::Waiting, Some(client)) = (s.conn, s.state, ex.client) else {
             return self.refuse(now, conn, &ex, 400, "the session no longer waits");
         };
-        let Some(Held::Whole { target, content }) = s.held.take() else {
-            return self.refuse(now, conn, &ex, 400, "no entry to play");
+        let (target, content) = match s.held.take() {
+            Some(Held::Whole { target, content }) => (target, content),
+            other => {
+                s.held = other;
+                return self.refuse(now, conn, &ex, 400, "no entry to play");
+            }
         };
         let content_id = content.id;
         if data == conn && s.pipelined {

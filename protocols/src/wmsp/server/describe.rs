@@ -2,7 +2,8 @@
 
 use super::Server;
 
-use super::exchange::{Answering, Exchange, Kind, ReplyBody};
+use super::answer::{Answering, ReplyBody};
+use super::exchange::{Exchange, Kind};
 use super::session::{Held, State};
 use crate::asf::redirect_blob;
 use crate::content::{Content, Protocol};
@@ -47,6 +48,14 @@ impl Server {
         if is_too_large(&ex) {
             return self.give_up(now, conn, ex, 500, "packets too large for WMSP");
         }
+        // A Play may have come while the answer was awaited.
+        let state = ex
+            .session
+            .and_then(|id| self.sessions.get(&id))
+            .map(|s| s.state);
+        if matches!(state, Some(State::Streaming | State::Waiting)) {
+            return self.give_up(now, conn, ex, 400, "Describe of a session that plays");
+        }
         let (Some(content), Some(client)) = (ex.content.take(), ex.client) else {
             return;
         };
@@ -57,7 +66,7 @@ impl Server {
         };
         let bound = self.sessions.get(&id).is_some_and(|s| s.conn.is_some());
         if !bound {
-            self.bind(id, conn);
+            self.bind(now, id, conn);
         }
         let close = ex.wants_close();
         let pair = ex.pragma.packet_pair;
@@ -85,19 +94,15 @@ impl Server {
                 ..Answering::default()
             },
         );
-        if let Some(s) = self.sessions.get_mut(&id) {
-            // A client of old that closes now comes back without its client-id: what was opened for
-            // it would wait in vain.
-            if close && !client.is_9() {
-                self.out.push_back(Output::Release {
-                    content: content.id,
-                });
-            } else {
-                s.held = Some(Held::Whole {
-                    target: ex.target().into(),
-                    content,
-                });
-            }
+        // A client of old that closes now comes back without its client-id: what was opened for it
+        // would wait in vain.
+        if close && !client.is_9() {
+            self.out.push_back(Output::Release {
+                content: content.id,
+            });
+        } else {
+            let target = ex.target().into();
+            self.keep(id, Held::Whole { target, content });
         }
         self.send_description(conn, head, &media, pair);
         self.arm_idle(now, id);
@@ -192,7 +197,7 @@ impl Server {
     /// Reply for the last time: the session goes, the connection closes.
     fn leave(&mut self, now: Time, conn: ConnId, ex: &Exchange, reply: Vec<u8>) {
         if let Some(id) = ex.session {
-            self.delete_session(id);
+            self.delete_session(now, id);
         }
         self.respond(now, conn, reply, true);
     }

@@ -1,17 +1,17 @@
 //! One request on its way to its reply.
 
+use super::answer::explain;
 use super::conn::{Job, OpenBody, Stage};
 use super::session::{Home, State};
 use super::timers::Timer;
 use super::{Asker, Server};
-use crate::content::{Answer, Content, OpenRequest, Protocol, Question, Refusal, Selection};
+use crate::content::{Answer, Content, OpenRequest, Protocol, Question, Selection};
 use crate::http::head::{Method, Version};
 use crate::http::reader::Request;
 use crate::http::reply::ReplyHead;
-use crate::machine::{CloseHow, ConnId, Output, Report, Ticket, Time};
-use crate::wmsp::cache_control;
-use crate::wmsp::features::{self, Supported};
-use crate::wmsp::pragma::{ReplyPragma, RequestPragma};
+use crate::machine::{ConnId, Output, Ticket, Time};
+use crate::wmsp::features::Supported;
+use crate::wmsp::pragma::RequestPragma;
 use crate::wmsp::version::Client;
 
 /// What a request is (wmsp.md 3.1).
@@ -70,6 +70,16 @@ impl Exchange {
         !head.keeps_alive() || head.all("Pragma").any(|p| p.contains("Connection: Close"))
     }
 
+    /// Tell what becomes of the connection; Keep-Alive only to those who said it (wmsp.md 4.1).
+    pub fn put_connection(&self, head: &mut ReplyHead, close: bool) {
+        let mut said = self.request.head.list("Connection");
+        if close {
+            head.header("Connection", "close");
+        } else if said.any(|v| v.eq_ignore_ascii_case("keep-alive")) {
+            head.header("Connection", "Keep-Alive");
+        }
+    }
+
     pub fn user_agent(&self) -> &str {
         self.request.head.get("User-Agent").unwrap_or("")
     }
@@ -78,33 +88,6 @@ impl Exchange {
         self.request.head.target()
     }
 }
-
-/// What a reply says beside its status.
-#[derive(Default)]
-pub(super) struct Answering<'a> {
-    pub session: Option<u32>,
-    pub pragma: ReplyPragma,
-    pub about: Option<&'a Content>,
-    pub content_type: Option<&'a str>,
-    pub body: ReplyBody,
-    pub profile: Option<String>,
-    pub location: Option<&'a str>,
-    pub allow: bool,
-    pub close: bool,
-}
-
-/// How the end of a reply's body is told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum ReplyBody {
-    #[default]
-    Empty,
-    Length(usize),
-    Chunked,
-    ToTheEnd,
-}
-
-/// Methods that this port answers.
-pub(super) const ALLOW: &str = "GET, HEAD, POST, OPTIONS";
 
 impl Server {
     /// A head is there; its body is not. Here a request goes to another core, and here services that
@@ -165,7 +148,7 @@ impl Server {
         if ex.kind != Kind::Pipeline {
             self.end_test(conn);
         }
-        if let Err((status, reason)) = self.find_session(conn, &mut ex) {
+        if let Err((status, reason)) = self.find_session(now, conn, &mut ex) {
             // The log of a cache is worth having even when its session has expired.
             if ex.kind == Kind::SendEvent {
                 self.report_log(conn, &ex);
@@ -190,8 +173,13 @@ impl Server {
     }
 
     /// The session that the request names, and its rules (WMSP-38, WMSP-39).
-    fn find_session(&mut self, conn: ConnId, ex: &mut Exchange) -> Result<(), (u16, &'static str)> {
-        let Some(client) = ex.client else {
+    fn find_session(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        ex: &mut Exchange,
+    ) -> Result<(), (u16, &'static str)> {
+        let Some(client) = ex.client.filter(|_| ex.kind != Kind::Download) else {
             return Ok(());
         };
         let Some(id) = ex.pragma.client_id else {
@@ -200,15 +188,14 @@ impl Server {
                 | Kind::Play
                 | Kind::Options
                 | Kind::GetContentInfo
-                | Kind::SendEvent
-                | Kind::Download => Ok(()),
+                | Kind::SendEvent => Ok(()),
                 _ => Err((400, "no client-id")),
             };
         };
         let Some(s) = self.sessions.get_mut(&id) else {
             ex.unknown_session = true;
             return match ex.kind {
-                Kind::Describe | Kind::Play | Kind::Options | Kind::Download => Ok(()),
+                Kind::Describe | Kind::Play | Kind::Options => Ok(()),
                 _ => Err((400, "unknown client-id")),
             };
         };
@@ -218,10 +205,10 @@ impl Server {
         if let Some(supported) = ex.supported {
             s.supported = supported;
         }
-        if s.conn.is_none() && ex.kind != Kind::Download {
+        if s.conn.is_none() {
             let free = self.conns.get(&conn).is_some_and(|c| c.session.is_none());
             if free {
-                self.bind(id, conn);
+                self.bind(now, id, conn);
             }
         }
         self.timers.disarm(Timer::Idle(id));
@@ -243,7 +230,13 @@ impl Server {
             | Kind::SendEvent
             | Kind::GetContentInfo => Ok(()),
             Kind::PlayNextEntry | Kind::SelectStream | Kind::Stop => Ok(()),
-            Kind::Play if c.session == ex.session && self.plays_on(conn, State::Waiting) => Ok(()),
+            Kind::Play
+                if c.body == OpenBody::Chunked
+                    && c.session == ex.session
+                    && self.plays_on(conn, State::Waiting) =>
+            {
+                Ok(())
+            }
             _ => Err("request while a reply goes on"),
         }
     }
@@ -355,8 +348,11 @@ impl Server {
     }
 
     /// The request's connection is gone.
-    pub(super) fn abandon(&mut self, mut ex: Exchange) {
+    pub(super) fn abandon(&mut self, now: Time, mut ex: Exchange) {
         self.release_opened(&mut ex);
+        if let Some(id) = ex.session {
+            self.arm_idle(now, id);
+        }
     }
 
     pub(super) fn release_opened(&mut self, ex: &mut Exchange) {
@@ -365,118 +361,6 @@ impl Server {
                 content: content.id,
             });
         }
-    }
-
-    /// Answer with an error status, and say why in a report.
-    pub(super) fn refuse(
-        &mut self,
-        now: Time,
-        conn: ConnId,
-        ex: &Exchange,
-        status: u16,
-        why: &str,
-    ) {
-        let Some(c) = self.conns.get(&conn) else {
-            return;
-        };
-        self.out.push_back(Output::Report(Box::new(Report::Refused {
-            peer: c.peer,
-            target: ex.target(),
-            user_agent: ex.user_agent().to_owned(),
-            status,
-            reason: why.to_owned(),
-        })));
-        let close = ex.wants_close();
-        let body = match ex.client {
-            Some(_) => String::new(),
-            None => format!("{status} {}\r\n", crate::http::reply::phrase(status)),
-        };
-        let mut bytes = self.compose(
-            ex,
-            status,
-            &Answering {
-                session: ex.session,
-                content_type: (!body.is_empty()).then_some("text/plain"),
-                body: ReplyBody::Length(body.len()),
-                allow: matches!(status, 405 | 501),
-                close,
-                ..Answering::default()
-            },
-        );
-        if ex.request.head.method != Method::Head {
-            bytes.extend_from_slice(body.as_bytes());
-        }
-        if let Some(id) = ex.session {
-            self.arm_idle(now, id);
-        }
-        self.respond(now, conn, bytes, close);
-    }
-
-    /// The bytes of a reply head.
-    pub(super) fn compose(&self, ex: &Exchange, status: u16, answer: &Answering<'_>) -> Vec<u8> {
-        let mut head = ReplyHead::new(ex.version(), status);
-        head.header("Server", &self.config.server);
-        let cache = match answer.about {
-            Some(content) => cache_control::of(content, self.config.remote_log),
-            None => cache_control::NO_CACHE.to_owned(),
-        };
-        head.header("Cache-Control", cache);
-        if let Some(client) = ex.client {
-            let mut pragma = answer.pragma.clone();
-            // WMSP-42, WMSP-43: an id always comes with the longest gap between KeepAlives.
-            pragma.client_id = answer.session;
-            pragma.timeout = answer.session.map(|_| self.keep_alive_ms());
-            head.lines(|text| pragma.emit(text));
-            // WMSP-45: only clients of Windows Media 9 know Supported.
-            if let Some(content) = answer.about.filter(|_| client.is_9()) {
-                let all = features::supported(content, self.config.predictive);
-                head.header("Supported", all.text());
-            }
-        }
-        if let Some(caching) = answer.about.map(|c| &c.caching).filter(|c| c.allowed) {
-            if let Some(date) = &caching.last_modified {
-                head.header("Last-Modified", date);
-            }
-            if let Some(etag) = &caching.etag {
-                head.header("Etag", format_args!("\"{etag}\""));
-            }
-        }
-        if let Some(url) = answer.location {
-            head.header("Location", url);
-        }
-        if answer.allow {
-            head.header("Allow", ALLOW);
-        }
-        if let Some(profile) = &answer.profile {
-            head.header("X-StartupProfile", profile);
-        }
-        if let Some(media_type) = answer.content_type {
-            head.header("Content-Type", media_type);
-        }
-        match answer.body {
-            ReplyBody::Empty => {
-                head.header("Content-Length", 0);
-            }
-            ReplyBody::Length(n) => {
-                head.header("Content-Length", n);
-            }
-            ReplyBody::Chunked => {
-                head.header("Transfer-Encoding", "chunked");
-            }
-            ReplyBody::ToTheEnd => {}
-        }
-        if answer.close {
-            head.header("Connection", "close");
-        } else if ex.version() == Version::Http10 {
-            head.header("Connection", "Keep-Alive");
-        }
-        head.finish()
-    }
-
-    /// The timeout that clients are told, ms: a little below the real one (WMSP-43).
-    fn keep_alive_ms(&self) -> u32 {
-        let ms = self.config.idle_timeout.as_millis().saturating_sub(5000);
-        u32::try_from(ms).unwrap_or(u32::MAX).max(1000)
     }
 
     /// A session may not be made now: the server is being drained or full.
@@ -488,26 +372,6 @@ impl Server {
         } else {
             None
         }
-    }
-
-    /// End a connection that was told so.
-    pub(super) fn close_if(&mut self, now: Time, conn: ConnId, close: bool) {
-        if close {
-            self.close(now, conn, CloseHow::Flush, None);
-        }
-    }
-}
-
-/// Status and words for a refusal of the application.
-pub(super) fn explain(refusal: Refusal) -> (u16, &'static str) {
-    match refusal {
-        Refusal::NotFound => (404, "no such content"),
-        Refusal::Forbidden => (403, "forbidden"),
-        Refusal::Busy => (503, "a limit is reached"),
-        Refusal::Unavailable => (503, "the publishing point has no source"),
-        Refusal::Unsupported => (400, "the content cannot be served in this way"),
-        Refusal::Corrupt => (500, "the content is damaged"),
-        Refusal::Internal => (500, "internal error"),
     }
 }
 

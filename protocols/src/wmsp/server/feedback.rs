@@ -2,8 +2,9 @@
 //! and the pipeline test (MS-WMSP 3.2.5.5, 3.2.5.8, 3.2.5.11, 3.2.5.12).
 
 use super::Server;
+use super::answer::{Answering, ReplyBody};
 use super::conn::OpenBody;
-use super::exchange::{Answering, Exchange, Kind, ReplyBody};
+use super::exchange::{Exchange, Kind};
 use super::play::MEDIA_TYPE;
 use super::timers::Timer;
 use crate::content::Content;

@@ -12,6 +12,7 @@
 //!   (push, log sink) are told apart.
 
 mod advance;
+mod answer;
 mod conn;
 mod control;
 mod describe;
@@ -114,11 +115,13 @@ enum Asker {
 }
 
 /// The machine of one core's HTTP port.
+///
+/// Connections and sessions are boxed: tables have room for twice as many entries as they hold.
 #[derive(Debug)]
 pub struct Server {
     config: Config,
-    conns: Map<ConnId, Conn>,
-    sessions: Map<u32, Session>,
+    conns: Map<ConnId, Box<Conn>>,
+    sessions: Map<u32, Box<Session>>,
     flows: Map<FlowId, Owner>,
     asks: Map<Ticket, Asker>,
     timers: Timers,
@@ -190,7 +193,10 @@ impl Server {
         match timer {
             Timer::Request(conn) => self.on_slow_request(now, conn),
             Timer::Quiet(conn) => self.on_quiet(now, conn),
-            Timer::Test(conn) => self.end_test(conn),
+            Timer::Test(conn) => {
+                self.end_test(conn);
+                self.pump(now, conn);
+            }
             Timer::Idle(id) => self.expire(now, id),
             Timer::Change(id) => self.on_change_due(now, id),
         }

@@ -69,7 +69,7 @@ impl Server {
     /// A reply without body, or to HEAD.
     fn end_plain(&mut self, now: Time, conn: ConnId, ex: &Exchange, mut head: ReplyHead) {
         let close = ex.wants_close();
-        connection(&mut head, ex, close);
+        ex.put_connection(&mut head, close);
         self.respond(now, conn, head.finish(), close);
     }
 
@@ -128,7 +128,7 @@ impl Server {
             return self.end_plain(now, conn, &ex, head);
         }
         let close = ex.wants_close();
-        connection(&mut head, &ex, close);
+        ex.put_connection(&mut head, close);
         self.send(conn, head.finish());
         let flow = FlowId(self.count());
         self.out.push_back(Output::Flow {
@@ -156,7 +156,7 @@ impl Server {
         if chunked {
             head.header("Transfer-Encoding", "chunked");
         }
-        connection(&mut head, &ex, close);
+        ex.put_connection(&mut head, close);
         let mut bytes = head.finish();
         if !content.header.is_empty() {
             Server::put_media(chunked, &content.header, &mut bytes);
@@ -233,14 +233,6 @@ impl Server {
         }
         self.close_if(now, conn, close);
         self.pump(now, conn);
-    }
-}
-
-fn connection(head: &mut ReplyHead, ex: &Exchange, close: bool) {
-    if close {
-        head.header("Connection", "close");
-    } else if ex.version() == Version::Http10 {
-        head.header("Connection", "Keep-Alive");
     }
 }
 

@@ -1,8 +1,9 @@
 //! Play: from the tokens of the request to a running flow (MS-WMSP 3.2.5.6).
 
+use super::answer::{Answering, ReplyBody};
 use super::conn::{OpenBody, Stage};
 use super::describe::{is_too_large, media_head};
-use super::exchange::{Answering, Exchange, Kind, ReplyBody};
+use super::exchange::{Exchange, Kind};
 use super::session::{Change, Held, Play, State, first_flags};
 use super::timers::Timer;
 use super::{Owner, Server};
@@ -35,6 +36,16 @@ impl Server {
                 return self.refuse(now, conn, &ex, 400, "Play of a session that plays");
             }
             Some(s) => {
+                // A Play in WAITING leaves the entry that waits.
+                let left = std::mem::replace(&mut s.state, State::Idle) == State::Waiting;
+                if left && s.conn == Some(conn) {
+                    s.play = None;
+                    let bytes = self.end_body(conn);
+                    self.send(conn, bytes);
+                }
+                let Some(s) = ex.session.and_then(|id| self.sessions.get_mut(&id)) else {
+                    return;
+                };
                 let target = ex.target();
                 match s.held.take() {
                     Some(Held::Whole { target: t, content }) if *t == *target => {
@@ -198,9 +209,7 @@ impl Server {
             self.out.push_back(Output::Release { content: old.id });
         }
         let content_id = content.id;
-        if let Some(s) = self.sessions.get_mut(&id) {
-            s.held = Some(Held::playing(ex.target(), content));
-        }
+        self.keep(id, Held::playing(ex.target(), content));
         self.flow_for(now, id, conn, content_id, &ex, cue);
     }
 
@@ -242,6 +251,8 @@ impl Server {
             && let Some(c) = self.conns.get_mut(&old)
         {
             c.session = None;
+            let at = now + self.config.idle_timeout;
+            self.timers.arm(Timer::Quiet(old), at);
             match c.body {
                 OpenBody::Raw => self.close(now, old, CloseHow::Flush, None),
                 _ => {
@@ -255,7 +266,7 @@ impl Server {
                 s.conn = None;
             }
         }
-        self.bind(id, conn);
+        self.bind(now, id, conn);
         self.end_body(conn)
     }
 

@@ -131,7 +131,25 @@ pub(super) enum Change {
     /// There is; `$C` is held back.
     Later(Box<Content>),
     /// Where does it begin?
-    Cueing(Ticket, Box<Content>, Selection),
+    Cueing(Ticket, Box<Coming>),
+}
+
+/// The entry that comes next.
+#[derive(Debug)]
+pub(super) struct Coming {
+    pub content: Box<Content>,
+    pub selection: Selection,
+}
+
+impl Change {
+    /// The content that was opened for the change, which does not happen.
+    pub fn abandoned(self) -> Option<ContentId> {
+        match self {
+            Change::Later(content) => Some(content.id),
+            Change::Cueing(_, coming) => Some(coming.content.id),
+            Change::None | Change::Asked(_) => None,
+        }
+    }
 }
 
 /// What a client-id says about where its session is.
@@ -175,7 +193,7 @@ impl Server {
         let number = self.count();
         self.sessions.insert(
             id,
-            Session {
+            Box::new(Session {
                 number,
                 client,
                 supported,
@@ -190,7 +208,7 @@ impl Server {
                 held: None,
                 selected: None,
                 play: None,
-            },
+            }),
         );
         id
     }
@@ -205,8 +223,17 @@ impl Server {
         }
     }
 
+    /// The connection is no session's data connection any more: it counts as idle from now on.
+    fn unbind(&mut self, now: Time, conn: ConnId) {
+        if let Some(c) = self.conns.get_mut(&conn) {
+            c.session = None;
+            let at = now + self.config.idle_timeout;
+            self.timers.arm(Timer::Quiet(conn), at);
+        }
+    }
+
     /// Make `conn` the session's data connection.
-    pub(super) fn bind(&mut self, id: u32, conn: ConnId) {
+    pub(super) fn bind(&mut self, now: Time, id: u32, conn: ConnId) {
         let Some(c) = self.conns.get_mut(&conn) else {
             return;
         };
@@ -217,9 +244,19 @@ impl Server {
         }
         if let Some(s) = self.sessions.get_mut(&id)
             && let Some(old) = s.conn.replace(conn).filter(|o| *o != conn)
-            && let Some(c) = self.conns.get_mut(&old)
         {
-            c.session = None;
+            self.unbind(now, old);
+        }
+    }
+
+    /// Have the session hold a content; what it held before is released.
+    pub(super) fn keep(&mut self, id: u32, held: Held) {
+        let old = match self.sessions.get_mut(&id) {
+            Some(s) => s.held.replace(held),
+            None => Some(held),
+        };
+        if let Some(old) = old {
+            self.out.push_back(Output::Release { content: old.id() });
         }
     }
 
@@ -228,10 +265,7 @@ impl Server {
         let Some(s) = self.sessions.get_mut(&id) else {
             return;
         };
-        let next = s.play.take().and_then(|p| match p.change {
-            Change::Later(c) | Change::Cueing(_, c, _) => Some(c.id),
-            Change::None | Change::Asked(_) => None,
-        });
+        let next = s.play.take().and_then(|p| p.change.abandoned());
         let held = s.held.take().map(|h| h.id());
         for content in held.into_iter().chain(next) {
             self.out.push_back(Output::Release { content });
@@ -251,7 +285,8 @@ impl Server {
             self.flows.remove(&flow);
         }
         let waiting = s.play.as_ref().and_then(|p| p.holding);
-        if matches!(s.state, State::Streaming | State::Waiting) {
+        let slim = matches!(s.held, Some(Held::Slim { .. }));
+        if slim || matches!(s.state, State::Streaming | State::Waiting) {
             s.state = State::Idle;
             self.release_content(id);
         }
@@ -285,13 +320,11 @@ impl Server {
     }
 
     /// Forget a session that never came to anything; its connection stays.
-    pub(super) fn delete_session(&mut self, id: u32) {
+    pub(super) fn delete_session(&mut self, now: Time, id: u32) {
         self.release_content(id);
         self.timers.disarm(Timer::Idle(id));
-        if let Some(s) = self.sessions.remove(&id)
-            && let Some(c) = s.conn.and_then(|conn| self.conns.get_mut(&conn))
-        {
-            c.session = None;
+        if let Some(conn) = self.sessions.remove(&id).and_then(|s| s.conn) {
+            self.unbind(now, conn);
         }
     }
 }

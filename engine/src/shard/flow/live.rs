@@ -1,0 +1,231 @@
+//! Flows of live content: joining, following the head, jumping forward when they lag.
+
+use super::{Reading, Rescue, Step, Turning, rescue_from};
+use crate::points::{LiveFeed, LiveRing};
+use crate::ring::PacketStore;
+use crate::shard::outlet::{Cursor, Fetched, Outlet, Turn};
+use crate::source::Variant;
+use protocols::asf::Filter;
+use protocols::content::Selection;
+use protocols::media::{FlowEnd, Pace};
+use protocols::rate::pacer::Pacer;
+use std::rc::Rc;
+
+/// A live session whose lag exceeds this share of the history jumps forward.
+const LAG_NUMERATOR: u32 = 2;
+const LAG_DENOMINATOR: u32 = 3;
+
+/// A flow of live content.
+pub struct Live {
+    feed: Rc<LiveFeed>,
+    /// It has been at the head of the stream: its clock is the stream's.
+    at_head: bool,
+    /// There is no ring for its selection: packets are filtered for it alone.
+    pub stays_filtered: bool,
+    pub reading: Reading<Rc<LiveRing>>,
+}
+
+impl Live {
+    /// From the packet that the outlet has as next.
+    pub fn new(feed: Rc<LiveFeed>, filter: Box<Filter>) -> Live {
+        Live {
+            feed,
+            at_head: false,
+            stays_filtered: false,
+            reading: Reading::Filtering(filter),
+        }
+    }
+
+    /// Send what is due.
+    pub fn step(&mut self, outlet: &mut Outlet, selection: Selection, t: &mut Turning<'_>) -> Step {
+        match &mut self.reading {
+            Reading::Filtering(filter) => {
+                let feed = &self.feed;
+                let turn = outlet.turn_filtered(
+                    filter,
+                    !self.stays_filtered,
+                    feed.head.header.packet_size(),
+                    t.now,
+                    t.scratch,
+                    t.core,
+                    |number, give| {
+                        feed.with_packet(number, |p, bytes| give(p.send_time, p.duration, bytes))
+                            .map_or(Fetched::Missing, |()| Fetched::Given)
+                    },
+                );
+                match turn {
+                    Turn::Settled => self.enter_ring(outlet, selection),
+                    Turn::Starved => self.starved_in_filter(outlet, selection, t),
+                    other => self.rest_or_end(outlet, other),
+                }
+            }
+            Reading::Framed { store, cursor } => {
+                let ring = Rc::clone(store);
+                let ring = &mut *ring.ring.borrow_mut();
+                match skip_ahead(ring, cursor, outlet, self.feed.buffer(), t) {
+                    Skip::None => {}
+                    Skip::Skipped => {
+                        self.at_head = false;
+                        return Step::Again;
+                    }
+                    Skip::Lost => return Step::Dead,
+                }
+                let turn = outlet.turn(ring, cursor, t.now, t.scratch, t.core);
+                self.rest_or_end(outlet, turn)
+            }
+        }
+    }
+
+    fn rest_or_end(&mut self, outlet: &mut Outlet, turn: Turn) -> Step {
+        if turn == Turn::Starved && !self.at_head {
+            self.reach_head(outlet);
+        }
+        match turn {
+            Turn::Dead => Step::Dead,
+            Turn::Over => Step::Ended(FlowEnd::Finished),
+            Turn::Starved if self.feed.ended() => Step::Ended(FlowEnd::Finished),
+            _ => Step::Rest,
+        }
+    }
+
+    /// From here on the session is sent what comes as it comes.
+    fn reach_head(&mut self, outlet: &mut Outlet) {
+        if let Some((arrived, send_time)) = self.feed.clock() {
+            self.at_head = true;
+            outlet.pacer = Pacer::new(arrived, send_time, REAL_TIME);
+        }
+    }
+
+    fn enter_ring(&mut self, outlet: &Outlet, selection: Selection) -> Step {
+        let variant = Variant {
+            selection,
+            keep_padding: outlet.framer.keeps_padding(),
+        };
+        match self.feed.ring(variant) {
+            Ok(Some(ring)) => {
+                let seq = ring.ring.borrow().seek(outlet.next_number);
+                self.reading = Reading::Framed {
+                    store: ring,
+                    cursor: Cursor::at(seq),
+                };
+            }
+            Ok(None) => self.stays_filtered = true,
+            Err(error) => {
+                tracing::error!(%error, "no memory for a ring");
+                self.stays_filtered = true;
+            }
+        }
+        Step::Again
+    }
+
+    /// The filter wants a packet that is not there: not yet, lost between the cores, or no longer.
+    fn starved_in_filter(
+        &mut self,
+        outlet: &mut Outlet,
+        selection: Selection,
+        t: &Turning<'_>,
+    ) -> Step {
+        let (first, end) = self.feed.range();
+        let wanted = outlet.next_number;
+        if (wanted.wrapping_sub(end) as i32) >= 0 {
+            return self.rest_or_end(outlet, Turn::Starved);
+        }
+        if (wanted.wrapping_sub(first) as i32) < 0 {
+            t.core.ring_overruns.inc();
+            outlet.counters.overruns.inc();
+            let Some((number, send_time)) = self.feed.join(selection, 0) else {
+                return Step::Rest;
+            };
+            outlet.next_number = number;
+            outlet.pacer = Pacer::new(t.now, send_time, CATCHING_UP);
+            self.at_head = false;
+            self.reading =
+                Reading::Filtering(Box::new(Filter::start(selection, &self.feed.head.streams)));
+        } else {
+            outlet.next_number = wanted.wrapping_add(1);
+        }
+        Step::Again
+    }
+}
+
+const REAL_TIME: Pace = Pace::Media {
+    accel: None,
+    speed_milli: 1000,
+};
+
+/// How a live session that begins at a key frame of the past comes to the head. It would else
+/// stay up to a key-frame distance behind for ever; more speed would make a storm of joins a flood.
+pub const CATCHING_UP: Pace = Pace::Media {
+    accel: None,
+    speed_milli: 2000,
+};
+
+enum Skip {
+    None,
+    Skipped,
+    /// The packet in flight was overwritten: the connection cannot go on.
+    Lost,
+}
+
+/// A live session that lags too far behind goes on at the newest key frame, after the packet that
+/// is in flight.
+fn skip_ahead<P: PacketStore + Newest>(
+    ring: &mut P,
+    cursor: &mut Cursor,
+    outlet: &mut Outlet,
+    buffer: u32,
+    t: &Turning<'_>,
+) -> Skip {
+    if cursor.seq >= ring.end() {
+        return Skip::None;
+    }
+    let overrun = cursor.seq < ring.first();
+    if !overrun {
+        let lag = match (ring.slot(cursor.seq), ring.slot(ring.end() - 1)) {
+            (Some(here), Some(newest)) => newest.meta.send_time.wrapping_sub(here.meta.send_time),
+            _ => 0,
+        };
+        let lag_max =
+            (u64::from(buffer) * u64::from(LAG_NUMERATOR) / u64::from(LAG_DENOMINATOR)) as u32;
+        if lag <= lag_max {
+            return Skip::None;
+        }
+    }
+    let to = match ring.newest_key() {
+        Some(key) if key > cursor.seq => key,
+        _ if overrun => ring.end() - 1,
+        _ => return Skip::None,
+    };
+    if overrun {
+        t.core.ring_overruns.inc();
+        outlet.counters.overruns.inc();
+    }
+    if !outlet.rescue(ring, cursor) {
+        return Skip::Lost;
+    }
+    t.core.slow_client_skips.inc();
+    outlet.counters.skips.inc();
+    *cursor = Cursor::at(to);
+    if let Some(slot) = ring.slot(to) {
+        outlet.next_number = slot.meta.number;
+        outlet.pacer = Pacer::new(t.now, slot.meta.send_time, CATCHING_UP);
+    }
+    Skip::Skipped
+}
+
+/// A store that knows its newest key frame.
+trait Newest {
+    fn newest_key(&self) -> Option<u64>;
+}
+
+impl Newest for crate::ring::Ring {
+    fn newest_key(&self) -> Option<u64> {
+        crate::ring::Ring::newest_key(self)
+    }
+}
+
+impl Rescue for Rc<LiveRing> {
+    fn rescue(&mut self, outlet: &mut Outlet, cursor: &mut Cursor) -> Option<u32> {
+        rescue_from(&mut *self.ring.borrow_mut(), outlet, cursor)
+    }
+}
