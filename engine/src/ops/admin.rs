@@ -245,10 +245,7 @@ impl Api {
             }
             ("PUT", _, Some(name)) => self.put_point(name, &request.body),
             ("DELETE", _, Some(name)) => match self.control.remove_point(name) {
-                Ok(()) => {
-                    tracing::info!(point = name, "removed over the admin port");
-                    Response::json(200, &serde_json::json!({ "removed": name }))
-                }
+                Ok(()) => Response::json(200, &serde_json::json!({ "removed": name })),
                 Err(e) => refused(&e),
             },
             (_, "/" | "/metrics" | "/healthz" | "/readyz" | "/api/points" | "/api/sessions", _) => {
@@ -310,7 +307,6 @@ impl Api {
         };
         match self.control.add_point(point) {
             Ok(added) => {
-                tracing::info!(point = name, ?added, "put over the admin port");
                 let status = if added == Added::Created { 201 } else { 200 };
                 Response::json(
                     status,

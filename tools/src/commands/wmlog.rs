@@ -3,7 +3,7 @@
 use super::read_file;
 use crate::output::{Answer, Output};
 use protocols::machine::ClientLog;
-use protocols::wmlog::{self, Entry, Field, web};
+use protocols::wmlog::{self, Entry, Field, Kind, web};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -42,8 +42,9 @@ pub fn run(args: &Args, output: Output) -> Answer {
     let bytes = read_file(&args.file, FILE_BYTES_MAX)?;
     let entries = entries_of(&bytes)?;
     let (mut count, mut invalid, mut with_bad_values) = (0, 0, 0);
+    let own = is_server_file(&bytes);
     for (number, entry) in entries {
-        let line = line_of(number, &entry);
+        let line = line_of(number, &entry, own);
         count += 1;
         invalid += usize::from(!line.valid);
         with_bad_values += usize::from(line.bad_values > 0);
@@ -80,16 +81,27 @@ fn entries_of(bytes: &[u8]) -> Result<Vec<(usize, Entry)>, String> {
         .collect())
 }
 
-fn line_of(line: usize, entry: &Entry) -> Line {
+/// A server's own file names its columns. Their values are the server's, which knows statuses and
+/// sizes that no client log may hold.
+fn is_server_file(bytes: &[u8]) -> bool {
+    let mut lines = bytes.split(|&b| b == b'\n').take(64);
+    lines.any(|line| line.starts_with(b"#Fields:"))
+}
+
+fn line_of(line: usize, entry: &Entry, own: bool) -> Line {
     let fields = Field::ALL
         .iter()
         .filter_map(|&field| Some((field.name().to_owned(), entry.get(field)?.into())));
     let extension = |e: &wmlog::Extension| [e.namespace.clone(), e.name.clone(), e.value.clone()];
     Line {
         line,
-        kind: entry.kind.name(),
+        kind: if own && entry.kind == Kind::Rendering {
+            "server"
+        } else {
+            entry.kind.name()
+        },
         valid: !entry.defects.invalid,
-        bad_values: entry.defects.values,
+        bad_values: if own { 0 } else { entry.defects.values },
         broken_relations: entry.defects.relations,
         fields: fields.collect(),
         extensions: entry.extensions.iter().map(extension).collect(),

@@ -17,8 +17,10 @@ pub struct ConfigError {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// From 1; `None` if it concerns the file as a whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<usize>,
     /// In characters, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub column: Option<usize>,
     /// Dotted key, such as `point[2].cadence`; empty if it belongs to none.
     pub key: String,

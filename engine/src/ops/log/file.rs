@@ -21,11 +21,21 @@ pub(super) enum Naming {
 }
 
 /// What became of gathered lines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Written {
     pub(super) lines: u64,
     pub(super) bytes: u64,
     pub(super) lost: u64,
+    /// The last failure.
+    pub(super) fault: Option<String>,
+}
+
+impl Written {
+    /// Lines that could not be written to a place, and why.
+    pub(super) fn lose(&mut self, lines: u64, place: &Path, error: &io::Error) {
+        self.lost += lines;
+        self.fault = Some(format!("{}: {error}", place.display()));
+    }
 }
 
 /// See the module.
@@ -122,9 +132,7 @@ impl LogFile {
                 done.lines += self.lines;
             }
             (Err(e), _) => {
-                tracing::warn!(directory = %self.directory.display(), error = %e, lines = self.lines,
-                    "log lines are lost");
-                done.lost += self.lines;
+                done.lose(self.lines, &self.directory, &e);
                 self.open = None;
             }
             (Ok(()), None) => {}

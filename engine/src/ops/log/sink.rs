@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Directory of what belongs to no point, named as Windows Media Services did.
 const GLOBAL: &str = "[Global]";
@@ -18,6 +19,8 @@ const GLOBAL: &str = "[Global]";
 const OPEN_FILE_COUNT_MAX: usize = 256;
 /// Faults of peers that are told to the journal per second; all of them are in the JSON file.
 const FAULTS_TOLD_PER_SECOND: u32 = 20;
+/// A disk that fails is told about once in this time.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(5);
 /// How often free space and load are looked at, ms.
 const SAMPLE_MS: u64 = 5000;
 
@@ -31,6 +34,7 @@ pub(super) struct Sink {
     written: Written,
     sample: Sample,
     told: (u64, u32),
+    complained: Option<Instant>,
     line: String,
     pub(super) free_space: fn(&Path) -> Option<u64>,
 }
@@ -80,6 +84,7 @@ impl Sink {
             written: Written::default(),
             sample: Sample::default(),
             told: (0, 0),
+            complained: None,
             line: String::new(),
             free_space: crate::ops::sys::free_space,
         })
@@ -116,6 +121,16 @@ impl Sink {
         self.metrics.log.lines.add(done.lines);
         self.metrics.log.bytes.add(done.bytes);
         self.metrics.log.lost.add(done.lost);
+        let now = Instant::now();
+        if let Some(fault) = done.fault
+            && self
+                .complained
+                .is_none_or(|then| now - then >= COMPLAINT_INTERVAL)
+        {
+            self.complained = Some(now);
+            let lost = self.metrics.log.lost.get();
+            tracing::warn!(lost, "log lines are lost: {fault}");
+        }
     }
 
     /// Closes every file.
@@ -176,10 +191,7 @@ impl Sink {
                 }
                 file.append(&self.line, true, &mut self.written);
             }
-            Err(e) => {
-                self.written.lost += 1;
-                tracing::warn!(error = %e, "the JSON log cannot be opened");
-            }
+            Err(e) => self.written.lose(1, Path::new("ringcast.json.log"), &e),
         }
     }
 
@@ -229,8 +241,8 @@ impl Sink {
                 file.append(&self.line, true, &mut self.written);
             }
             Err(e) => {
-                self.written.lost += 1;
-                tracing::warn!(error = %e, point = record.point.as_deref(), "a W3C log cannot be opened");
+                let place = directory_name(record.point.as_deref());
+                self.written.lose(1, &place, &e);
             }
         }
     }
