@@ -530,3 +530,86 @@ fn an_unchunked_body_that_stays_open_ends_with_512_packets() {
     assert!(!b.is_open(conn));
     assert_eq!(b.server.session_count(), 0);
 }
+
+// WMSP-03, WMSP-04, BW-36: the flow's framer sets the B bit only for those who know it.
+#[test]
+fn haste_is_marked_by_version() {
+    let first_byte = |ua: &str| {
+        let mut b = Bench::new();
+        let (conn, _) = b.ask(format!(
+            "GET /pp HTTP/1.0\r\nUser-Agent: {ua}\r\nPragma: xPlayStrm=1\r\n\
+             Pragma: stream-switch-entry=ffff:1:0\r\n\r\n"
+        ));
+        let flow = b.flow(conn);
+        let meta = PacketMeta {
+            number: 5,
+            send_time: 0,
+            duration: 0,
+            key: false,
+            len: 4,
+        };
+        let mut head = [0; SLOT_HEAD];
+        b.start_of(flow).framer.stamp(0, &meta, true, &mut head);
+        head[0]
+    };
+    assert_eq!(first_byte("NSPlayer/9.0.0.2980"), 0xA4);
+    assert_eq!(first_byte("NSPlayer/8.0.0.4477"), 0x24);
+    assert_eq!(first_byte("NSPlayer/4.1.0.3856"), 0x24);
+}
+
+// BW-33, WMSP-46: what was not announced is not asked for either.
+#[test]
+fn live_content_has_no_speed() {
+    let mut b = Bench::new();
+    b.cue.speed_milli = Some(5000);
+    let play = |path: &str, speed: &str| {
+        format!(
+            "GET {path} HTTP/1.1\r\n{V12}Pragma: xPlayStrm=1, Speed={speed}\r\n\
+             Pragma: stream-switch-entry=ffff:1:0\r\n\r\n"
+        )
+    };
+    let (_, r) = b.ask(play("/live", "5.000"));
+    assert_eq!(b.cues[0].speed_milli, None);
+    assert_eq!(r.pragma("Speed"), None);
+    b.ask(play("/pp", "0.500"));
+    assert_eq!(b.cues[1].speed_milli, None, "below 1 it is none");
+    let (conn, r) = b.ask(play("/pp", "5"));
+    assert_eq!(r.pragma("Speed").as_deref(), Some("5.000"));
+    let flow = b.flow(conn);
+    let pace = b.start_of(flow).pace;
+    assert!(matches!(
+        pace,
+        Pace::Media {
+            speed_milli: 5000,
+            ..
+        }
+    ));
+}
+
+// WMSP-91: how much of a broken flow was sent is not known; the sequence starts anew.
+#[test]
+fn a_broken_connection_starts_the_sequence_anew() {
+    let mut b = Bench::new();
+    let play = |id: String| {
+        format!(
+            "GET /pp HTTP/1.1\r\n{V12}Pragma: xPlayStrm=1, version11-enabled=1{id}\r\n\
+             Pragma: stream-switch-entry=ffff:1:0\r\n\r\n"
+        )
+    };
+    let (conn, r) = b.ask(play(String::new()));
+    let id = r.client_id();
+    let flow = b.flow(conn);
+    b.media(flow, 9);
+    b.end(flow);
+    b.take(conn);
+    b.send(conn, play(format!(", client-id={id}")));
+    let flow = b.flow(conn);
+    b.media(flow, 1);
+    b.hang_up(conn);
+    let conn = b.open();
+    b.send(conn, play(format!(", client-id={id}")));
+    b.take(conn);
+    let flow = b.flow(conn);
+    b.media(flow, 1);
+    assert_eq!(dechunk(&b.take(conn)).0, d(0, 2, 0));
+}

@@ -442,3 +442,21 @@ fn supported_is_replaced() {
     b.end(flow);
     assert!(b.has_flow(conn), "an absent header changes nothing");
 }
+
+// WMSP-86: the SelectStream that started an entry counts, too.
+#[test]
+fn the_change_waits_after_a_selection_in_waiting() {
+    let (mut b, conn, id) = waiting(NO_PREDICTION);
+    let (_, r) = b.ask(format!(
+        "POST /list HTTP/1.1\r\n{UA}Pragma: client-id={id}\r\nPragma: stream-switch-entry=ffff:1:0\r\n\r\n"
+    ));
+    assert_eq!(r.status(), 200);
+    let flow = b.flow(conn);
+    b.sleep(Duration::from_secs(1));
+    b.end(flow);
+    b.take(conn);
+    b.sleep(Duration::from_millis(6900));
+    assert_eq!(b.take(conn), b"");
+    b.sleep(Duration::from_millis(200));
+    assert_eq!(dechunk(&b.take(conn)).0, change(3));
+}

@@ -1108,3 +1108,57 @@ fn the_data_connection_moves_to_the_play() {
     b.hang_up(second);
     assert!(b.held.is_empty());
 }
+
+// WMSP-76, WMSP-80: a reply that waits may also be the connection's last.
+#[test]
+fn a_close_waits_for_the_end_of_the_body() {
+    let (mut b, conn, id) = session_at(At::Streaming);
+    b.send(
+        conn,
+        post(
+            "/pp",
+            &format!("client-id={id}, xKeepAliveInPause=1"),
+            "",
+            "",
+        ),
+    );
+    assert!(b.is_open(conn) && b.has_flow(conn));
+    let flow = b.flow(conn);
+    b.end(flow);
+    let (media, rest) = dechunk(&b.take(conn));
+    assert_eq!(media, E0);
+    assert_eq!(
+        Reply::parse(&rest.unwrap()).get("Connection"),
+        Some("close")
+    );
+    assert_eq!(b.closed[&conn], (CloseHow::Flush, None));
+}
+
+// Nothing can follow a body that only the end of its connection ends.
+#[test]
+fn no_reply_behind_a_body_that_closes() {
+    for (request, replies) in [
+        (play("/pp", "x").replace("/1.1", "/1.0"), 0),
+        (play("/pp", "x"), 1),
+    ] {
+        let mut b = Bench::new();
+        let (conn, r) = b.ask(request);
+        let id = r.client_id();
+        b.send(
+            conn,
+            post(
+                "/pp",
+                &format!("client-id={id}"),
+                "Content-Type: application/x-wms-LogStats\r\n",
+                "x",
+            ),
+        );
+        assert_eq!(b.logs().len(), 1);
+        let flow = b.flow(conn);
+        b.end(flow);
+        let bytes = b.take(conn);
+        let text = String::from_utf8_lossy(&bytes);
+        assert_eq!(text.matches("204 No Content").count(), replies);
+        assert_eq!(b.is_open(conn), replies == 1);
+    }
+}
