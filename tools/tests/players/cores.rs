@@ -136,8 +136,8 @@ fn a_stop_ends_broadcasts_in_order() {
         assert!(Instant::now() < deadline, "no player came");
         thread::sleep(Duration::from_millis(20));
     }
-    let status = server.terminate();
-    assert!(status.success(), "{status}\n{}", server.log());
+    let status = server.ringcast().terminate();
+    assert!(status.success(), "{status}\n{}", server.ringcast().log());
     let (_dir, got) = player.join().expect("the player ends with the server");
     let file = packets(&file_on_disk(&content("clip.wmv")), &[]);
     for (track, units) in &got {

@@ -7,8 +7,10 @@
 //! A player that is not installed skips its tests, unless `CI` is set: then it fails them.
 
 mod cores;
+mod demo;
 mod live;
 mod on_demand;
+mod own_client;
 mod seek;
 mod selection;
 mod support;

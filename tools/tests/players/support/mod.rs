@@ -5,11 +5,11 @@ mod process;
 mod server;
 mod tracks;
 
-pub use players::{Libmms, Tool, download, downloader, ffmpeg, mplayer, vlc, vlc_dump};
+pub use players::{Libmms, Probe, Tool, download, downloader, ffmpeg, mplayer, vlc, vlc_dump};
 pub use process::{TempDir, run, run_until};
-pub use server::Server;
+pub use server::{Ringcast, Server};
 pub use tracks::{
-    Tracks, Unit, assert_same, decoded, file_on_disk, joins_at_key_frame, packets, run_in_loop,
+    Tracks, Unit, assert_same, decoded, file_on_disk, packets, run_in_loop, shown_frames,
 };
 
 use std::path::PathBuf;

@@ -197,6 +197,34 @@ impl Libmms {
     }
 }
 
+/// One play by `ringcast probe`, a client of version 12: pipelined, with packet pairs and `$M`.
+pub struct Probe<'a> {
+    /// Arguments besides the URL and where to save.
+    pub args: &'a [&'a str],
+}
+
+impl Probe<'_> {
+    /// The file that it saved. Its exit status must be zero: nothing missing, nothing late.
+    pub fn play(&self, url: &str, limit: Duration) -> (TempDir, PathBuf) {
+        let dir = TempDir::new();
+        let file = dir.file("probe.asf");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringcast"));
+        command
+            .args(["probe", url, "--save"])
+            .arg(&file)
+            .args(self.args);
+        let out = run(&mut command, limit);
+        assert!(
+            out.status.success(),
+            "probe {url}: {}\n{}{}",
+            out.status,
+            String::from_utf8_lossy(&out.stdout),
+            String::from_utf8_lossy(&out.stderr)
+        );
+        (dir, file)
+    }
+}
+
 /// The compiled harness around libmms. Made once for this process.
 fn harness() -> &'static Path {
     static HARNESS: OnceLock<PathBuf> = OnceLock::new();

@@ -1,4 +1,4 @@
-//! A `ringcast serve` of our own, on free ports, with the bundled content.
+//! Running servers: `ringcast serve` on free ports with the bundled content, or any other command line.
 
 use super::{TempDir, content};
 use std::fs::{self, File};
@@ -13,14 +13,97 @@ const READY_LIMIT: Duration = Duration::from_secs(20);
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(10);
 
+/// A running `ringcast` with a directory of its own. Killed when dropped.
+pub struct Ringcast {
+    child: Child,
+    dir: TempDir,
+}
+
+impl Ringcast {
+    /// Starts `ringcast` with these arguments, in `dir`, where its output goes to a file.
+    pub fn start(args: &[&str], dir: TempDir) -> Ringcast {
+        let log = File::create(dir.file("server.log")).expect("temporary directory");
+        let child = Command::new(env!("CARGO_BIN_EXE_ringcast"))
+            .args(args)
+            .current_dir(dir.path())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a second descriptor"))
+            .stderr(log)
+            .spawn()
+            .expect("the ringcast binary");
+        Ringcast { child, dir }
+    }
+
+    /// What it has written to its standard output and error.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.dir.file("server.log")).unwrap_or_default()
+    }
+
+    /// Waits until something is so. Fails the test if the server ends before, or it takes too long.
+    pub fn wait_until<T>(&mut self, what: &str, mut so: impl FnMut(&Ringcast) -> Option<T>) -> T {
+        let deadline = Instant::now() + READY_LIMIT;
+        loop {
+            if let Some(found) = so(self) {
+                return found;
+            }
+            if let Some(status) = self.child.try_wait().expect("own child") {
+                panic!("the server ended ({status}), not {what}\n{}", self.log());
+            }
+            assert!(
+                Instant::now() < deadline,
+                "not {what} after {READY_LIMIT:?}\n{}",
+                self.log()
+            );
+            thread::sleep(POLL);
+        }
+    }
+
+    /// Asks it to end, as a service manager does, and waits until it has.
+    pub fn terminate(&mut self) -> ExitStatus {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("sh")
+            .args(["-c", "kill -TERM \"$0\"", &pid])
+            .status();
+        assert!(sent.is_ok_and(|s| s.success()), "cannot signal the server");
+        let deadline = Instant::now() + STOP_LIMIT;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().expect("own child") {
+                return status;
+            }
+            thread::sleep(POLL);
+        }
+        panic!(
+            "the server did not end within {STOP_LIMIT:?} of SIGTERM\n{}",
+            self.log()
+        );
+    }
+}
+
+impl Drop for Ringcast {
+    fn drop(&mut self) {
+        let log = self.log();
+        // Both fail only for a child that has ended, which is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            let tail = log.len().saturating_sub(8000);
+            let tail = (tail..log.len())
+                .find(|&i| log.is_char_boundary(i))
+                .unwrap_or(0);
+            eprintln!("--- server log\n{}---", &log[tail..]);
+        } else {
+            assert!(!log.contains("panicked"), "the server panicked\n{log}");
+        }
+    }
+}
+
 /// A server with two cores and these points: `vod` (the whole content directory), `live`
 /// (`clip.wmv` looped), `radio` (`audio.wma` looped), `modern` (`modern.asf` looped) and `rates`
 /// (`mbr.wmv` looped).
 pub struct Server {
-    child: Child,
+    ringcast: Ringcast,
     http_port: u16,
     admin_port: u16,
-    dir: TempDir,
 }
 
 impl Server {
@@ -41,25 +124,17 @@ impl Server {
     pub fn start() -> Server {
         let dir = TempDir::new();
         let (http_port, admin_port) = free_ports();
-        let config = dir.file("ringcast.toml");
-        fs::write(&config, config_text(http_port, admin_port, &dir)).expect("temporary directory");
-        let log = File::create(dir.file("server.log")).expect("temporary directory");
-        let child = Command::new(env!("CARGO_BIN_EXE_ringcast"))
-            .args(["serve", "--config"])
-            .arg(&config)
-            .current_dir(dir.path())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a second descriptor"))
-            .stderr(log)
-            .spawn()
-            .expect("the ringcast binary");
+        let config = config_text(http_port, admin_port, &dir);
+        fs::write(dir.file("ringcast.toml"), config).expect("temporary directory");
+        let ringcast = Ringcast::start(&["serve", "--config", "ringcast.toml"], dir);
         let mut server = Server {
-            child,
+            ringcast,
             http_port,
             admin_port,
-            dir,
         };
-        server.wait_ready();
+        server
+            .ringcast
+            .wait_until("ready", |_| get(admin_port, "/readyz"));
         server
     }
 
@@ -70,70 +145,12 @@ impl Server {
 
     /// The body of `GET path` on the admin listener, if the answer is 200.
     pub fn admin(&self, path: &str) -> Option<String> {
-        let answer = get(self.admin_port, path)?;
-        let (head, body) = answer.split_once("\r\n\r\n")?;
-        let status = head.split(' ').nth(1)?;
-        (status == "200").then(|| body.to_owned())
+        get(self.admin_port, path)
     }
 
-    /// What the server has written to its standard output and error.
-    pub fn log(&self) -> String {
-        fs::read_to_string(self.dir.file("server.log")).unwrap_or_default()
-    }
-
-    /// Asks the server to end, as a service manager does, and waits until it has.
-    pub fn terminate(&mut self) -> ExitStatus {
-        if let Some(status) = self.child.try_wait().expect("own child") {
-            return status;
-        }
-        let pid = self.child.id().to_string();
-        let sent = Command::new("sh")
-            .args(["-c", "kill -TERM \"$0\"", &pid])
-            .status();
-        assert!(sent.is_ok_and(|s| s.success()), "cannot signal the server");
-        let deadline = Instant::now() + STOP_LIMIT;
-        while Instant::now() < deadline {
-            if let Some(status) = self.child.try_wait().expect("own child") {
-                return status;
-            }
-            thread::sleep(POLL);
-        }
-        panic!(
-            "the server did not end within {STOP_LIMIT:?} of SIGTERM\n{}",
-            self.log()
-        );
-    }
-
-    fn wait_ready(&mut self) {
-        let deadline = Instant::now() + READY_LIMIT;
-        while self.admin("/readyz").is_none() {
-            if let Some(status) = self.child.try_wait().expect("own child") {
-                panic!("the server ended at start ({status})\n{}", self.log());
-            }
-            assert!(
-                Instant::now() < deadline,
-                "not ready after {READY_LIMIT:?}\n{}",
-                self.log()
-            );
-            thread::sleep(POLL);
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let log = self.log();
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if thread::panicking() {
-            let tail = log.len().saturating_sub(8000);
-            let tail = (tail..log.len())
-                .find(|&i| log.is_char_boundary(i))
-                .unwrap_or(0);
-            eprintln!("--- server log\n{}---", &log[tail..]);
-        } else {
-            assert!(!log.contains("panicked"), "the server panicked\n{log}");
-        }
+    /// The process.
+    pub fn ringcast(&mut self) -> &mut Ringcast {
+        &mut self.ringcast
     }
 }
 
@@ -169,6 +186,7 @@ fn free_ports() -> (u16, u16) {
     (port(&first), port(&second))
 }
 
+/// The body of the answer, if it comes and is a 200.
 fn get(port: u16, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
@@ -179,5 +197,6 @@ fn get(port: u16, path: &str) -> Option<String> {
     .ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
-    Some(answer)
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    (head.split(' ').nth(1)? == "200").then(|| body.to_owned())
 }

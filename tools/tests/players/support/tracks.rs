@@ -3,6 +3,7 @@
 use super::players::ffmpeg;
 use super::process::run;
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// One compressed frame, or one decoded one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unit {
     /// Presentation time in milliseconds.
     pub pts: i64,
@@ -19,15 +20,6 @@ pub struct Unit {
     pub key: bool,
     /// MD5 of its bytes.
     pub hash: String,
-    /// Where the ASF packet that it starts in stands in the file. Zero for decoded frames.
-    packet: u64,
-}
-
-impl Unit {
-    /// Whether the same frame was received at the same time of the presentation.
-    fn is_same(&self, other: &Unit) -> bool {
-        (self.pts, self.key, &self.hash) == (other.pts, other.key, &other.hash)
-    }
 }
 
 /// Units in order of arrival, for each track: `video 0`, `video 1`, `audio 0`, ...
@@ -51,7 +43,7 @@ pub fn packets(source: &str, args: &[&str]) -> Tracks {
     ]);
     command.args([
         "-show_entries",
-        "packet=codec_type,stream_index,pts,dts,pos,flags,data_hash",
+        "packet=codec_type,stream_index,pts,dts,flags,data_hash",
     ]);
     command.args(args).arg(source);
     let out = run(&mut command, LIMIT);
@@ -72,7 +64,6 @@ fn parse_packets(text: &str) -> Tracks {
             pts: time_of(&fields),
             key: fields["flags"].starts_with('K'),
             hash: fields["data_hash"].to_owned(),
-            packet: fields["pos"].parse().unwrap_or(0),
         };
         let index = fields["stream_index"].parse().expect("a number");
         let entry = by_index
@@ -135,7 +126,6 @@ fn parse_frames(text: &str) -> Tracks {
                 pts: pts.parse().expect("a number"),
                 key: false,
                 hash: hash.to_owned(),
-                packet: 0,
             };
             let index = index.parse().expect("a number");
             by_index
@@ -146,6 +136,21 @@ fn parse_frames(text: &str) -> Tracks {
         }
     }
     named(by_index)
+}
+
+/// The frames that MPlayer's `md5sum` video output wrote to a file. Their hashes are those of [`decoded`].
+pub fn shown_frames(file: &Path) -> Vec<Unit> {
+    let text = fs::read_to_string(file).expect("MPlayer shows frames");
+    let hashes = text
+        .lines()
+        .filter_map(|line| line.split_whitespace().next());
+    hashes
+        .map(|hash| Unit {
+            pts: 0,
+            key: false,
+            hash: hash.to_owned(),
+        })
+        .collect()
 }
 
 fn named(by_index: BTreeMap<u32, (String, Vec<Unit>)>) -> Tracks {
@@ -174,7 +179,7 @@ pub fn assert_same(what: &str, got: &Tracks, want: &Tracks) {
     );
     for (name, want) in want {
         let got = &got[name];
-        if let Some(at) = (0..want.len().min(got.len())).find(|&i| !got[i].is_same(&want[i])) {
+        if let Some(at) = (0..want.len().min(got.len())).find(|&i| got[i] != want[i]) {
             panic!(
                 "{what}: {name}: unit {at} of {} is {:?} and should be {:?}",
                 want.len(),
@@ -199,16 +204,6 @@ pub fn run_in_loop(got: &[Unit], file: &[Unit]) -> Option<usize> {
     })
 }
 
-/// Whether a player that gets `file` from unit `start` on has joined at a key frame: that unit is one,
-/// or a key frame is to come in the ASF packet that the unit starts in. (Packets are sent whole, and
-/// the tail of the frames before may share the key frame's packet.)
-pub fn joins_at_key_frame(file: &[Unit], start: usize) -> bool {
-    file[start..]
-        .iter()
-        .take_while(|u| u.packet == file[start].packet)
-        .any(|u| u.key)
-}
-
 #[test]
 fn a_run_in_a_loop_has_no_gap() {
     let units = |hashes: &str| -> Vec<Unit> {
@@ -218,7 +213,6 @@ fn a_run_in_a_loop_has_no_gap() {
                 pts: 0,
                 key: false,
                 hash: c.to_string(),
-                packet: 0,
             })
             .collect()
     };
