@@ -317,6 +317,7 @@ impl Server {
         let Some(play) = &s.play else { return };
         s.state = State::Streaming;
         s.flow = Some(flow);
+        s.last_flow = Some(flow);
         c.flow = Some(flow);
         let framer = DataFramer {
             first_flags: first_flags(s.last_flags),

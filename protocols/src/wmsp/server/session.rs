@@ -43,6 +43,8 @@ pub(super) struct Session {
     /// The data connection (WMSP-124).
     pub conn: Option<ConnId>,
     pub flow: Option<FlowId>,
+    /// The flow that was started last; a log that comes after its end is about it.
+    pub last_flow: Option<FlowId>,
     pub held: Option<Held>,
     /// When SelectStream was last used.
     pub selected: Option<Time>,
@@ -206,6 +208,7 @@ impl Server {
                 last_flags: None,
                 conn: None,
                 flow: None,
+                last_flow: None,
                 held: None,
                 selected: None,
                 play: None,
