@@ -49,7 +49,7 @@ fn heads_of_the_reference() {
     assert_eq!(framed.to_vec(), hex("24 44 38 00 09 00 00 00 00 09 38 00"));
 }
 
-// WMSP-06, WMSP-07, WMSP-08
+// WMSP-06, WMSP-07, WMSP-08, ASF-20
 #[test]
 fn a_long_header_is_split() {
     let parts: Vec<_> = packet::pieces(PacketId::Header, 0, &[0x11; 100_000]).collect();
