@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// An opened content (one publishing point entry, as seen by one session), named by the
 /// application. Held until [`crate::machine::Output::Release`].
@@ -326,7 +327,7 @@ pub struct Content {
     /// Play time in ms without preroll; `None` unknown or live.
     pub duration: Option<u64>,
     /// Streams in order of their numbers.
-    pub streams: Vec<StreamInfo>,
+    pub streams: Arc<[StreamInfo]>,
     /// Live: shared timeline, no seeking.
     pub broadcast: bool,
     /// Positions can be asked for.
@@ -344,7 +345,7 @@ pub struct Content {
     /// The whole file can be fetched unpaced, in bytes: its length.
     pub file_size: Option<u64>,
     /// Name/value pairs for content descriptions (title, author, ...).
-    pub description: Vec<(String, String)>,
+    pub description: Arc<[(String, String)]>,
 }
 
 /// What caches may know and do.

@@ -10,7 +10,7 @@ use wmsp_support::*;
 
 const V12: &str = "User-Agent: NSPlayer/12.0.0.1\r\nHost: h\r\n";
 
-// WMSP-33, WMSP-34, WMSP-60, WMSP-75, WMSP-80, WMSP-84
+// WMSP-33, WMSP-34, WMSP-41, WMSP-60, WMSP-67, WMSP-75, WMSP-80, WMSP-84
 #[test]
 fn new_client_pipelined() {
     let mut b = Bench::new();
@@ -195,7 +195,9 @@ fn mplayer() {
     let mut b = Bench::new();
     // Hexadecimal numbers, only the streams that are on, entries before their count.
     if let Some(Point::Media(c)) = b.points.get_mut("/pp") {
-        c.streams[1].number = 17;
+        let mut streams = c.streams.to_vec();
+        streams[1].number = 17;
+        c.streams = streams.into();
     }
     let conn = b.open();
     b.send(

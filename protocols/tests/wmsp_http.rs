@@ -173,7 +173,7 @@ fn live_content_is_listened_to() {
 
     // Sound alone; a source that goes away leaves the body without its end.
     let mut radio = live();
-    radio.streams.pop();
+    radio.streams = radio.streams[..1].into();
     b.points.insert("/radio".into(), Point::Media(radio));
     let (conn, r) = b.ask("GET /radio HTTP/1.1\r\n\r\n");
     assert_eq!(r.get("Content-Type"), Some("audio/x-ms-wma"));

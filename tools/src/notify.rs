@@ -4,6 +4,9 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
+/// How long a word may wait for the service manager to listen.
+const SAY_LIMIT: Duration = Duration::from_secs(5);
+
 /// The way to the service manager, if there is one.
 #[derive(Debug)]
 pub struct Notifier {
@@ -59,7 +62,7 @@ impl Notifier {
 
     fn say(&self, words: &str) {
         if let Some(socket) = &self.socket {
-            // The service manager's queue may be full; nothing better can be done about it here.
+            // Waits while the service manager's queue is full; after that nothing better can be done.
             let _ = socket.send(words.as_bytes());
         }
     }
@@ -73,7 +76,7 @@ fn connect(name: &str) -> Option<UnixDatagram> {
     };
     let socket = UnixDatagram::unbound().ok()?;
     socket.connect_addr(&address).ok()?;
-    socket.set_nonblocking(true).ok()?;
+    socket.set_write_timeout(Some(SAY_LIMIT)).ok()?;
     Some(socket)
 }
 

@@ -37,6 +37,10 @@ pub fn listen(shard: &Rc<Shard>, front: u8, bound: Bound) -> RawFd {
                 admit(&shard, front, stream);
             }
             if let Err(error) = accepted {
+                // The listener was shut down; the word about draining is still on its way.
+                if error.raw_os_error() == Some(libc::EINVAL) {
+                    return;
+                }
                 tracing::warn!(%error, "a connection could not be accepted");
                 rt::sleep(ACCEPT_BACKOFF).await;
             }

@@ -129,7 +129,7 @@ async fn open_live(
         packet_count: 0,
         preroll: header.preroll_ms(),
         duration: None,
-        streams: feed.head.streams.clone(),
+        streams: Arc::clone(&feed.head.streams),
         broadcast: true,
         seekable: false,
         stridable: false,
@@ -138,7 +138,7 @@ async fn open_live(
         broadcast_id: point.id.wrapping_add(1).max(1),
         caching: Caching::default(),
         file_size: None,
-        description: header.description(),
+        description: Arc::clone(&feed.head.description),
     };
     let rate = average_bit_rate(
         &feed.head.streams,
@@ -171,7 +171,7 @@ fn open_file(
         packet_count: u64::from(facts.packet_count),
         preroll: header.preroll_ms(),
         duration: header.play_duration_ms(),
-        streams: facts.streams.clone(),
+        streams: Arc::clone(&facts.streams),
         broadcast: false,
         seekable: true,
         // Rates other than normal send key frames, which our index knows.
@@ -190,7 +190,7 @@ fn open_file(
             )),
         },
         file_size: Some(facts.identity.size),
-        description: header.description(),
+        description: Arc::clone(&facts.description),
     };
     let rate = file.average_bit_rate(header.auto_select(None, point.config.auto_exclude));
     admit(

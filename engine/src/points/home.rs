@@ -48,7 +48,8 @@ impl LiveHome {
         let head = Arc::new(LiveHead {
             header: asf::Header::parse(&blob)?,
             blob,
-            streams: file.facts.streams.clone(),
+            streams: Arc::clone(&file.facts.streams),
+            description: Arc::clone(&file.facts.description),
             generation: 1,
         });
         let past = point.config.buffer.get();

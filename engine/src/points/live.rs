@@ -32,7 +32,9 @@ pub struct LiveHead {
     /// Parsed.
     pub header: Header,
     /// Streams with the best known rates.
-    pub streams: Vec<StreamInfo>,
+    pub streams: Arc<[StreamInfo]>,
+    /// Title, author and so on.
+    pub description: Arc<[(String, String)]>,
     /// Counts headers of this point from 1: a new one begins a new entry.
     pub generation: u32,
 }

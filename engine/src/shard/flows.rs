@@ -1,9 +1,10 @@
 //! The flows of a core: starting, commanding and pumping them, and when each has its turn.
 
-use super::Shard;
 use super::flow::{CATCHING_UP, Flow, Pumped, Turning};
 use super::outlet::Outlet;
 use super::wheel::{Seat, TICK, Wheel};
+use super::{Shard, journal};
+use crate::ops::log::LogRecord;
 use crate::points::{ContentSupply, OpenContent};
 use crate::rt;
 use protocols::content::{Level, Selection, StreamKind};
@@ -305,9 +306,22 @@ impl Shard {
         flow.outlet.counters.sessions.dec();
         self.counters.sessions.dec();
         let totals = flow.outlet.totals;
-        let local = self.conns.borrow().get(flow.conn).map(|c| c.local);
-        self.journal.borrow_mut().flow_ended(&flow, local, now);
+        let record = self.record_of(&flow, now);
+        self.journal.borrow_mut().flow_ended(record, flow.key, now);
         Some(totals)
+    }
+
+    fn record_of(&self, flow: &Flow, now: Time) -> LogRecord {
+        let local = self.conns.borrow().get(flow.conn).map(|c| c.local);
+        journal::record_of(flow, self.parts.id, local, now)
+    }
+
+    /// What is known of a running flow.
+    pub(super) fn running_record(&self, key: FlowKey) -> Option<LogRecord> {
+        let flows = self.flows.borrow();
+        let index = *flows.by_key.get(&key)?;
+        let flow = flows.slots.get(index as usize)?.as_deref()?;
+        Some(self.record_of(flow, rt::now()))
     }
 
     /// The flow on a connection goes with it.

@@ -2,13 +2,12 @@
 
 use super::flow::Flow;
 use crate::ops::config::PointConfig;
-use crate::ops::log::{Event, LogHandle, LogRecord};
+use crate::ops::log::{Event, LogHandle, LogRecord, now_ms};
 use crate::ops::metrics::{Metrics, PointCounters};
-use crate::points::ClientFacts;
 use crossbeam::utils::CachePadded;
 use protocols::content::Protocol;
 use protocols::machine::{CoreId, Fault, Report, Time};
-use protocols::media::{FlowId, FlowTotals};
+use protocols::media::FlowId;
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -72,33 +71,27 @@ impl Journal {
     }
 
     /// A flow has ended: its line waits for the client's log.
-    pub fn flow_ended(&mut self, flow: &Flow, local: Option<SocketAddr>, now: Time) {
-        let client = &flow.content.client;
-        let mut record = record_of(client, local, Event::Ended { logged: false });
-        record.point = Some(flow.content.point.config.name.as_str().into());
-        record.session = flow.key.1.0;
-        record.content = flow.content.point.config.source.to_string();
-        record.started_ms = client
-            .since
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
-        record.sent_ms = u64::try_from(now.since(flow.begun).as_millis()).unwrap_or(u64::MAX);
-        set_totals(&mut record, flow.outlet.totals);
+    pub fn flow_ended(&mut self, record: LogRecord, key: FlowKey, now: Time) {
         if self.order.len() >= RECENT_COUNT_MAX {
             self.expire_one();
         }
-        self.order.push_back((now + LOG_PATIENCE, flow.key));
-        self.recent.insert(
-            flow.key,
-            Recent {
-                record,
-                logged: false,
-            },
-        );
+        let recent = Recent {
+            record,
+            logged: false,
+        };
+        self.order.push_back((now + LOG_PATIENCE, key));
+        self.recent.insert(key, recent);
     }
 
-    /// A machine reports something.
-    pub fn report(&mut self, front: u8, report: Report, protocol: Protocol) {
+    /// A machine reports something. `running` is the record so far of the flow that a client's log
+    /// is about, if it still runs.
+    pub fn report(
+        &mut self,
+        front: u8,
+        report: Report,
+        protocol: Protocol,
+        running: Option<LogRecord>,
+    ) {
         match report {
             Report::ClientLog {
                 session,
@@ -108,26 +101,28 @@ impl Journal {
                 user_agent,
                 log,
             } => {
-                let recent = flow.and_then(|flow| self.recent.get_mut(&(front, flow)));
-                let mut record = match recent {
+                let ended = flow.and_then(|flow| self.recent.get_mut(&(front, flow)));
+                let known = match ended {
                     Some(recent) => {
                         recent.logged = true;
-                        recent.record.clone()
+                        Some(recent.record.clone())
                     }
-                    None => {
-                        let mut record = LogRecord::new(
-                            Event::ClientLog(log.clone()),
-                            protocol,
-                            peer,
-                            unknown(peer),
-                        );
-                        record.target = target;
-                        record.user_agent = user_agent;
-                        record.session = session;
-                        record
-                    }
+                    None => running,
                 };
-                record.event = Event::ClientLog(log);
+                let event = Event::ClientLog(log);
+                let record = match known {
+                    Some(record) => LogRecord {
+                        unix_ms: now_ms(),
+                        event,
+                        ..record
+                    },
+                    None => LogRecord {
+                        target,
+                        user_agent,
+                        session,
+                        ..LogRecord::new(event, protocol, peer, unknown(peer))
+                    },
+                };
                 self.log.push(record);
             }
             Report::Refused {
@@ -189,18 +184,27 @@ impl Journal {
     }
 }
 
-fn record_of(client: &ClientFacts, local: Option<SocketAddr>, event: Event) -> LogRecord {
+/// What is known of a flow so far.
+pub fn record_of(flow: &Flow, core: CoreId, local: Option<SocketAddr>, now: Time) -> LogRecord {
+    let client = &flow.content.client;
+    let point = &flow.content.point.config;
     let local = local.unwrap_or_else(|| unknown(client.peer));
-    let mut record = LogRecord::new(event, client.protocol, client.peer, local);
-    record.authority.clone_from(&client.authority);
-    record.target.clone_from(&client.target);
-    record.user_agent.clone_from(&client.user_agent);
-    record
-}
-
-fn set_totals(record: &mut LogRecord, totals: FlowTotals) {
-    record.sent_bytes = totals.bytes;
-    record.sent_packets = totals.packets;
+    let event = Event::Ended { logged: false };
+    let began = client.since.duration_since(UNIX_EPOCH).unwrap_or_default();
+    LogRecord {
+        point: Some(point.name.as_str().into()),
+        // Unique on this server: machines number their flows core by core.
+        session: flow.key.1.0 << 8 | u64::from(core.0),
+        authority: client.authority.clone(),
+        target: client.target.clone(),
+        user_agent: client.user_agent.clone(),
+        content: point.source.to_string(),
+        started_ms: u64::try_from(began.as_millis()).unwrap_or(u64::MAX),
+        sent_ms: u64::try_from(now.since(flow.begun).as_millis()).unwrap_or(u64::MAX),
+        sent_bytes: flow.outlet.totals.bytes,
+        sent_packets: flow.outlet.totals.packets,
+        ..LogRecord::new(event, client.protocol, client.peer, local)
+    }
 }
 
 /// The local address of a connection that has already gone.

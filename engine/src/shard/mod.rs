@@ -182,7 +182,14 @@ impl Shard {
 
     /// Write down what a machine reports.
     pub fn report(&self, front: u8, report: Report, protocol: Protocol) {
-        self.journal.borrow_mut().report(front, report, protocol);
+        let about = match &report {
+            Report::ClientLog { flow, .. } => *flow,
+            Report::Refused { .. } => None,
+        };
+        let running = about.and_then(|flow| self.running_record((front, flow)));
+        self.journal
+            .borrow_mut()
+            .report(front, report, protocol, running);
     }
 
     /// Write down that a peer broke the protocol.

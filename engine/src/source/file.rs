@@ -38,7 +38,9 @@ pub struct FileFacts {
     /// True if the file may still be written: its header promises more, or does not say.
     pub growing: bool,
     /// Streams, with measured rates where the header has none.
-    pub streams: Vec<StreamInfo>,
+    pub streams: Arc<[StreamInfo]>,
+    /// Title, author and so on.
+    pub description: Arc<[(String, String)]>,
     /// Our own index, when it is ready.
     pub index: Arc<OnceLock<KeyIndex>>,
     /// The file's own Simple Index objects: hints for seeking.
@@ -156,6 +158,7 @@ fn read_facts(
         data_packets: u64::from(packet_count),
     };
     let index = indexing.index_for(file, path, &header, blob_len, stamp);
+    let description = header.description().into();
     let mut streams = header.streams();
     if let Some(index) = index.get() {
         index.complete(&mut streams);
@@ -167,7 +170,8 @@ fn read_facts(
         header,
         packet_count,
         growing,
-        streams,
+        streams: streams.into(),
+        description,
         index,
         simple_index,
         index_object,

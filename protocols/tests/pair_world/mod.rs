@@ -119,7 +119,7 @@ impl Clip {
             },
             preroll: 1000,
             duration: (!self.live).then_some(self.packets.len() as u64 * u64::from(STEP)),
-            streams: self.streams(),
+            streams: self.streams().into(),
             broadcast: self.live,
             seekable: !self.live,
             stridable: false,
@@ -128,7 +128,7 @@ impl Clip {
             broadcast_id: if self.live { 9 } else { 0 },
             caching: Caching::default(),
             file_size: None,
-            description: vec![("title".into(), "A clip".into())],
+            description: vec![("title".into(), "A clip".into())].into(),
         }
     }
 

@@ -6,6 +6,15 @@ use crate::wmlog::client::Player;
 use crate::wmsp::version::{ClientToken, Version};
 use std::time::Duration;
 
+/// The processor that this was built for, as client logs name it.
+const CPU: &str = if cfg!(target_arch = "x86_64") {
+    "x86_64"
+} else if cfg!(target_arch = "aarch64") {
+    "aarch64"
+} else {
+    "unknown"
+};
+
 /// Configuration of one client session. Start from [`ClientConfig::new`].
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
@@ -108,7 +117,7 @@ impl ClientConfig {
                 host_exe_version: concat!(env!("CARGO_PKG_VERSION"), ".0").into(),
                 os: "Linux".into(),
                 os_version: "0.0.0.0".into(),
-                cpu: std::env::consts::ARCH.into(),
+                cpu: CPU.into(),
             },
             unix_seconds: 0,
             reply_timeout: Duration::from_secs(30),

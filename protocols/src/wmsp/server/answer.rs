@@ -86,6 +86,7 @@ impl Server {
     /// The bytes of a reply head.
     pub(super) fn compose(&self, ex: &Exchange, status: u16, answer: &Answering<'_>) -> Vec<u8> {
         let mut head = ReplyHead::new(ex.version(), status);
+        // WMSP-41
         head.header("Server", &self.config.server);
         let cache = match answer.about {
             Some(content) => cache_control::of(content, self.config.remote_log),

@@ -16,7 +16,7 @@ use crate::wmsp::packet::{self, PacketId};
 use crate::wmsp::pragma::ReplyPragma;
 use crate::wmsp::version::Client;
 
-/// Content type of a description.
+/// Content type of a description (WMSP-67).
 pub(super) const HEADER_TYPE: &str = "application/vnd.ms.wms-hdr.asfv1";
 /// The User-Agent of VLC's MMSH module.
 const VLC: &str = "NSPlayer/7.10.0.3059";

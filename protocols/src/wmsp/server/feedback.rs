@@ -79,7 +79,7 @@ impl Server {
         self.out
             .push_back(Output::Report(Box::new(Report::ClientLog {
                 session: session.map_or(0, |s| s.number),
-                flow: session.and_then(|s| s.flow),
+                flow: session.and_then(|s| s.last_flow),
                 peer: c.peer,
                 target: ex.target(),
                 user_agent: ex.user_agent().to_owned(),

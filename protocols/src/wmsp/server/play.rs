@@ -22,7 +22,7 @@ use crate::wmsp::startup;
 use crate::wmsp::switch;
 use crate::wmsp::version::Client;
 
-/// Content type of media.
+/// Content type of media (WMSP-67).
 pub(super) const MEDIA_TYPE: &str = "application/x-mms-framed";
 /// Fastest play rate either way, thousandths.
 const RATE_MAX_MILLI: u32 = 5000;
@@ -317,6 +317,7 @@ impl Server {
         let Some(play) = &s.play else { return };
         s.state = State::Streaming;
         s.flow = Some(flow);
+        s.last_flow = Some(flow);
         c.flow = Some(flow);
         let framer = DataFramer {
             first_flags: first_flags(s.last_flags),
@@ -330,6 +331,7 @@ impl Server {
             content,
             packet: cue.packet,
             send_time: cue.send_time,
+            // WMSP-69: the driver sends nothing of other streams.
             selection: play.selection,
             pace: Pace::Media {
                 accel: cue.accel,

@@ -8,6 +8,7 @@ use crate::media::{FlowId, FlowTotals};
 use crate::wmsp::features::Supported;
 use crate::wmsp::version::Client;
 use rand_chacha::rand_core::RngCore;
+use std::sync::Arc;
 
 /// Where a session stands (wmsp.md 5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,8 @@ pub(super) struct Session {
     /// The data connection (WMSP-124).
     pub conn: Option<ConnId>,
     pub flow: Option<FlowId>,
+    /// The flow that was started last; a log that comes after its end is about it.
+    pub last_flow: Option<FlowId>,
     pub held: Option<Held>,
     /// When SelectStream was last used.
     pub selected: Option<Time>,
@@ -60,7 +63,7 @@ pub(super) enum Held {
     /// As much as is needed while it plays.
     Slim {
         id: ContentId,
-        streams: Box<[StreamInfo]>,
+        streams: Arc<[StreamInfo]>,
     },
 }
 
@@ -97,7 +100,7 @@ impl Held {
         }
         Held::Slim {
             id: content.id,
-            streams: content.streams.into(),
+            streams: content.streams,
         }
     }
 }
@@ -205,6 +208,7 @@ impl Server {
                 last_flags: None,
                 conn: None,
                 flow: None,
+                last_flow: None,
                 held: None,
                 selected: None,
                 play: None,
