@@ -14,3 +14,4 @@ mod own_client;
 mod seek;
 mod selection;
 mod support;
+mod wire;
