@@ -75,9 +75,10 @@ fn malformed_requests_get_their_status_and_the_session_beside_them_goes_on() {
             b"POST /live HTTP/1.1\r\nUser-Agent: NSPlayer/9.0\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
             &[400],
         ),
-        ("a strange method", b"BREW /live HTTP/1.1\r\nHost: h\r\n\r\n", &[501, 405]),
-        ("a strange version", b"GET /live HTTP/7.3\r\nHost: h\r\n\r\n", &[400, 505]),
-        ("a flood", flood.as_bytes(), &[404, 503, 400]),
+        ("a strange method", b"BREW /live HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", &[501, 405]),
+        ("a strange version", b"GET /live HTTP/7.3\r\nHost: h\r\nConnection: close\r\n\r\n", &[400, 505]),
+        // Closed with a word in the log; what was answered before may be lost with it.
+        ("a flood", flood.as_bytes(), &[0, 404]),
     ];
     for (what, bytes, wanted) in cases {
         let answer = exchange(at, bytes);
