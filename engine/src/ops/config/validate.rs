@@ -275,12 +275,7 @@ fn point_at(prefix: &str, p: &PointConfig, others: &[PointConfig]) -> Vec<Compla
         };
         found.add(&key("name"), what);
     }
-    found.range(
-        &key("cadence"),
-        p.cadence,
-        CADENCE_MIN,
-        Span::secs(1),
-    );
+    found.range(&key("cadence"), p.cadence, CADENCE_MIN, Span::secs(1));
     found.range(&key("buffer"), p.buffer, Span::secs(1), Span::secs(60));
     if p.max_accel_duration > Span::default() {
         found.range(
