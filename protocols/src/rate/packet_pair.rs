@@ -80,8 +80,8 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// The last byte of the next packet arrived; `wire_len` is its size on the connection. Packets
-    /// after the third are ignored.
+    /// The last byte of the next packet arrived; `wire_len` is its size on the connection, or on
+    /// the link if the headers around it are to count. Packets after the third are ignored.
     pub fn arrived(&mut self, wire_len: usize, now: Time) {
         if self.seen >= 3 {
             return;
