@@ -3,6 +3,7 @@
 
 use super::{Data, Event, PATIENCE};
 use protocols::wmsp::packet::{self, Packet, Parsed};
+use socket2::{Domain, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
@@ -109,7 +110,18 @@ pub struct Client {
 
 impl Client {
     pub fn connect(at: SocketAddr) -> Client {
-        let stream = TcpStream::connect(at).expect("a connection");
+        Client::on(TcpStream::connect(at).expect("a connection"))
+    }
+
+    /// With a small receive buffer, as one whose network takes little.
+    pub fn narrow(at: SocketAddr, bytes: usize) -> Client {
+        let socket = Socket::new(Domain::for_address(at), Type::STREAM, None).expect("a socket");
+        socket.set_recv_buffer_size(bytes).expect("a small buffer");
+        socket.connect(&at.into()).expect("a connection");
+        Client::on(socket.into())
+    }
+
+    fn on(stream: TcpStream) -> Client {
         stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
         stream.set_nodelay(true).expect("no delay");
         Client {
