@@ -419,6 +419,11 @@ impl Shard {
                 self.tell(front, id, FlowEvent::Ended(end, totals));
             }
             Pumped::Dead => {
+                tracing::debug!(
+                    conn = conn.0,
+                    packets = totals.packets,
+                    "the connection is gone"
+                );
                 self.end_flow(index, now);
                 // The reading task sees the end and tells the machine.
                 self.conns.borrow_mut().break_off(conn);
