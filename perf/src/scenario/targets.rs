@@ -409,7 +409,7 @@ fn packet_pair(desk: &mut Desk<'_>) -> Result<(), String> {
     let point = live(desk, 1, AUDIO_RATE, CADENCE_MS)?.point;
     let experiment = Experiment {
         rates: vec![1_000_000, 10_000_000, 50_000_000],
-        tries: 9,
+        tries: 15,
         path: "/live".into(),
         probe: Some(desk.context.server.to_string_lossy().into_owned()),
         placement: desk.placement(1),
