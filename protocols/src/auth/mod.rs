@@ -262,7 +262,7 @@ impl Authorization {
 }
 
 /// HMAC-MD5 over the parts, one after the other.
-pub(crate) fn hmac_md5(key: &[u8], parts: &[&[u8]]) -> [u8; 16] {
+pub fn hmac_md5(key: &[u8], parts: &[&[u8]]) -> [u8; 16] {
     let mut mac = Hmac::<Md5>::new_from_slice(key).expect("HMAC takes keys of any length");
     for part in parts {
         mac.update(part);
