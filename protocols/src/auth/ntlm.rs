@@ -13,6 +13,9 @@ use subtle::ConstantTimeEq;
 const SIGNATURE: &[u8; 8] = b"NTLMSSP\0";
 /// Largest message that is looked at, bytes.
 const MESSAGE_BYTES_MAX: usize = 8192;
+/// Largest NEGOTIATE, bytes: it is kept with the connection until the client goes on. Two names and a
+/// version fit.
+const NEGOTIATE_BYTES_MAX: usize = 512;
 /// Longest name of a user or domain, bytes.
 const NAME_BYTES_MAX: usize = 512;
 
@@ -120,6 +123,9 @@ pub struct Negotiate {
 impl Negotiate {
     fn parse(bytes: &[u8]) -> Result<Negotiate> {
         let flags = u32_at(bytes, field::NEGOTIATE_FLAGS)?;
+        if bytes.len() > NEGOTIATE_BYTES_MAX {
+            return fault(NEGOTIATE_BYTES_MAX, "NEGOTIATE too long");
+        }
         if flags & (flag::UNICODE | flag::OEM) == 0 {
             return fault(field::NEGOTIATE_FLAGS, "no character set");
         }

@@ -286,6 +286,8 @@ fn malformed_messages_say_where() {
     assert_eq!(fault(&whole[..8]), (8, "end of the message"));
     assert_eq!(fault(&bytes(CHALLENGE)), (8, "message type"));
     assert_eq!(fault(&negotiate(0)), (12, "no character set"));
+    let long = [negotiate(1), vec![0; 500]].concat();
+    assert_eq!(fault(&long), (512, "NEGOTIATE too long"));
     assert_eq!(fault(&whole[..63]), (63, "end of the message"));
     assert_eq!(fault(&whole[..0xe7]).1, "field outside of the message");
     assert_eq!(fault(&vec![0; 8193]).1, "message too long");

@@ -17,6 +17,9 @@ use std::sync::Arc;
 /// Wrong proofs that one connection may give before it is closed.
 const FAILURES_MAX: u8 = 8;
 
+/// How much of a wrong user name is told.
+const NAME_CHARS_TOLD: usize = 64;
+
 /// What is known of a connection's client.
 #[derive(Debug, Default)]
 pub(super) struct Access {
@@ -123,6 +126,7 @@ impl Server {
             }
         }
         if let Some(user) = &challenge.rejected {
+            let user: String = user.chars().take(NAME_CHARS_TOLD).collect();
             c.access.failures = c.access.failures.saturating_add(1);
             self.out.push_back(Output::Report(Box::new(Report::Refused {
                 peer: c.peer,
