@@ -136,3 +136,17 @@ fn mplayer_plays_with_a_password_in_the_url() {
         assert!(!text.contains(PASSWORD), "a password in a log");
     }
 }
+
+// WMSP-94
+#[test]
+fn ffmpeg_downloads_with_a_password_in_the_url() {
+    need!(Ffmpeg);
+    let server = server();
+    let want = packets(&file_on_disk(&content("clip.wmv")), &[]);
+    // Over mmsh FFmpeg leaves the password out.
+    for point in ["basic", "digest", "any"] {
+        let url = server.url("http", &format!("{point}/clip.wmv"));
+        let url = url.replace("://", &format!("://alice:{PASSWORD}@"));
+        assert_same(point, &packets(&url, &[]), &want);
+    }
+}
