@@ -18,7 +18,7 @@ use protocols::content::Protocol;
 use protocols::machine::CoreId;
 use protocols::wmsp;
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -33,6 +33,9 @@ const CACHE_SHARE: u64 = 2;
 
 /// How long sessions may take to end when they are told to.
 const FINISH_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The local address of a front end without listeners.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// How long the cores may take to start.
 const START_PATIENCE: Duration = Duration::from_secs(10);
@@ -290,7 +293,8 @@ async fn run_core(
 ) {
     let shard = Shard::new(parts);
     let machine = Box::new(wmsp::server::Server::new(http));
-    let front = shard.add_front(Front::new(machine, Protocol::Http));
+    let local = listeners.first().map_or(NOWHERE, |bound| bound.local);
+    let front = shard.add_front(Front::new(machine, Protocol::Http, local));
     let fds = listeners
         .into_iter()
         .map(|bound| listen(&shard, front, bound))

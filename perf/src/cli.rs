@@ -222,7 +222,6 @@ fn targets(args: &ScenarioCommon, names: &[String]) -> Result<bool, String> {
         fifo: args.fifo,
         descriptors: sys::raise_descriptor_limit().map_err(|e| format!("descriptor limit: {e}"))?
             as usize,
-        card: args.card,
     };
     let results = scenario::run(&context, names)?;
     print!(
@@ -246,10 +245,10 @@ fn packet_pair(args: &PairArgs) -> Result<bool, String> {
         tries: args.tries.max(1),
         path: target.path.clone(),
         probe: args.probe.clone(),
-    };
-    let placement = Placement {
-        cpus: args.server_cpu.clone(),
-        ..Placement::default()
+        placement: Placement {
+            cpus: args.server_cpu.clone(),
+            ..Placement::default()
+        },
     };
     let words = if args.floor {
         let program = std::env::current_exe().map_err(|e| format!("own program: {e}"))?;
@@ -268,13 +267,22 @@ fn packet_pair(args: &PairArgs) -> Result<bool, String> {
     let _ = sys::set_fifo(10);
     let estimates = match (args.link, words) {
         (Some(Shaper::Tbf) | None, Some(words)) => {
-            pair::through_tbf(&experiment, &words, target.addr.port(), &placement)?
+            let server = pair::Subjects {
+                words: &words,
+                port: target.addr.port(),
+                log: None,
+            };
+            let (found, wrong) = pair::through_tbf(&experiment, &server)?;
+            if let Some((rate, why)) = wrong.first() {
+                return Err(format!("no link of {rate} bit/s: {why}; try --link relay"));
+            }
+            found
         }
         (Some(Shaper::Tbf), None) => return Err("--link tbf needs --spawn or --floor".into()),
         (_, Some(words)) => {
             let ready = Ready::Accepts(target.addr);
             let patience = Duration::from_secs(20);
-            let _server = Running::start(&words, &placement, &ready, patience, None)?;
+            let _server = Running::start(&words, &experiment.placement, &ready, patience, None)?;
             pair::through_relay(&experiment, target.addr)?
         }
         (_, None) => pair::through_relay(&experiment, target.addr)?,
@@ -285,7 +293,11 @@ fn packet_pair(args: &PairArgs) -> Result<bool, String> {
     }
     Ok(estimates
         .iter()
-        .all(|e| e.estimates > 0 && e.unsegmented == 0 && e.error_percent.abs() <= args.tolerance))
+        .all(|e| e.estimates > 0 && e.unsegmented == 0 && e.error_percent.abs() <= args.tolerance)
+        && estimates.iter().all(|e| {
+            let off = |p: pair::Probed| (p.median / e.link as f64 - 1.0).abs() * 100.0;
+            e.probe.is_none_or(|p| off(p) <= args.tolerance)
+        }))
 }
 
 fn make_content(args: &ContentArgs) -> Result<bool, String> {

@@ -86,6 +86,15 @@ impl Recipe {
 
     /// The whole file.
     pub fn file(&self) -> Vec<u8> {
+        self.assemble(self.streams(), self.pack())
+    }
+
+    /// Numbers of the packets in which key frames begin, rising.
+    pub fn key_packets(&self) -> Vec<u32> {
+        self.pack().keys.iter().map(|k| k.packet).collect()
+    }
+
+    fn pack(&self) -> Packer {
         let streams = self.streams();
         let mut packer = Packer::new(usize::from(self.packet_size));
         let mut noise = Noise::new(self.seed);
@@ -122,7 +131,7 @@ impl Recipe {
             *number = number.wrapping_add(1);
         }
         packer.flush();
-        self.assemble(streams, packer)
+        packer
     }
 
     fn assemble(&self, streams: Streams, packer: Packer) -> Vec<u8> {

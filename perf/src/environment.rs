@@ -52,6 +52,15 @@ impl Environment {
         }
     }
 
+    /// Whether the receiver's work is charged to another core than the sender's.
+    pub fn steering(&self) -> &'static str {
+        if self.lo_rps_cpus.chars().all(|c| c == '0' || c == ',') {
+            "no receive steering: the server's core pays for reception"
+        } else {
+            "receive steering: reception is charged to the swarm's core"
+        }
+    }
+
     /// In words.
     pub fn text(&self) -> String {
         let rps = if self.lo_rps_cpus.chars().all(|c| c == '0' || c == ',') {

@@ -39,8 +39,10 @@ pub struct Given {
 /// What the server paid in the window.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Cost {
-    /// CPU of the process, s.
+    /// CPU of the process, s, with that of `ksoftirqd` on its cores.
     pub process_s: f64,
+    /// The part of `ksoftirqd`.
+    pub ksoftirqd_s: f64,
     /// CPU of the process per 10^9 bytes delivered, s.
     pub process_s_per_gb: f64,
     /// Busy time of its cores per 10^9 bytes delivered, s: with the soft interrupts that are
@@ -77,7 +79,7 @@ pub struct Memory {
     pub kernel_per_session_both_ends: f64,
 }
 
-/// The kernel's send queues toward slow sessions, bytes.
+/// What the server's kernel holds for slow sessions, bytes: queued data with its bookkeeping.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct SlowQueue {
     /// Connections seen.
@@ -112,6 +114,8 @@ pub struct Measurement {
     pub cost: Option<Cost>,
     /// Ditto.
     pub memory: Option<Memory>,
+    /// Jumps forward as the server counts them, from its metrics.
+    pub skips_by_metrics: Option<f64>,
     /// If there were slow sessions.
     pub slow_queue: Option<SlowQueue>,
     /// Congestion control of the server's end of a sample session.
@@ -136,6 +140,7 @@ impl Measurement {
 #[derive(Clone, Copy, Default)]
 struct Snapshot {
     process: Process,
+    ksoftirqd_s: f64,
     cores: Cores,
     retransmissions: u64,
 }
@@ -146,6 +151,7 @@ fn snapshot(subject: &Subject) -> Result<Snapshot, String> {
             Some(pid) => Process::read(pid)?,
             None => Process::default(),
         },
+        ksoftirqd_s: procfs::ksoftirqd_s(&subject.cpus),
         cores: Cores::read(&subject.cpus)?,
         retransmissions: procfs::retransmissions(),
     })
@@ -160,6 +166,7 @@ pub fn measure(plan: &Plan, subject: &Subject) -> Result<Measurement, String> {
     let mut kernel = idle_kernel;
     let mut slow_queue = None;
     let mut congestion = None;
+    let mut skips = None;
     let (mut sends_before, mut sends_after) = (None, None);
     let outcome = swarm::run(plan, |moment| {
         match moment {
@@ -167,12 +174,15 @@ pub fn measure(plan: &Plan, subject: &Subject) -> Result<Measurement, String> {
             Moment::Nears => sends_before = sends_of(subject),
             Moment::Opens => open = snapshot(subject)?,
             Moment::Closes => {
+                // Nobody reads now: what is asked first is the least disturbed.
+                kernel = KernelMemory::read();
                 close = snapshot(subject)?;
                 sends_after = sends_of(subject);
-                kernel = KernelMemory::read();
-                slow_queue = (plan.slow > 0).then(|| slow_queues(plan, port));
+                slow_queue = (plan.slow > 0).then(|| slow_queues(port)).flatten();
                 congestion = congestion_of(port);
+                skips = skips_of(subject);
             }
+            Moment::Drained => skips = skips_of(subject),
         }
         Ok(())
     })?;
@@ -200,6 +210,7 @@ pub fn measure(plan: &Plan, subject: &Subject) -> Result<Measurement, String> {
         swarm_limited: swarm_percent > 85.0,
         cost,
         memory,
+        skips_by_metrics: skips,
         slow_queue,
         congestion,
         given: subject.given.clone(),
@@ -208,12 +219,14 @@ pub fn measure(plan: &Plan, subject: &Subject) -> Result<Measurement, String> {
 }
 
 fn cost(open: &Snapshot, close: &Snapshot, gb: f64, window: f64, playing: f64) -> Cost {
-    let process_s = close.process.cpu_s_since(&open.process);
+    let ksoftirqd_s = close.ksoftirqd_s - open.ksoftirqd_s;
+    let process_s = close.process.cpu_s_since(&open.process) + ksoftirqd_s;
     let cores = close.cores.since(&open.cores);
     let per_s = |a: u64, b: u64| b.saturating_sub(a) as f64 / window;
     let per_gb = |s: f64| if gb > 0.0 { s / gb } else { 0.0 };
     Cost {
         process_s,
+        ksoftirqd_s,
         process_s_per_gb: per_gb(process_s),
         cores_s_per_gb: per_gb(cores.busy_s),
         softirq_percent: cores.softirq_s / window * 100.0,
@@ -244,20 +257,47 @@ fn bytes_per_send(before: Option<(f64, f64)>, after: Option<(f64, f64)>) -> Opti
     (s1 > s0).then(|| (b1 - b0) / (s1 - s0))
 }
 
-fn slow_queues(plan: &Plan, port: u16) -> SlowQueue {
-    let slow = |r: &procfs::TcpRow| r.remote.octets()[2] == 1;
-    let mut queues: Vec<u64> = procfs::tcp_rows(port)
-        .iter()
-        .filter(|r| slow(r))
-        .map(|r| r.send_queue)
-        .collect();
-    queues.sort_unstable();
-    queues.truncate(plan.slow);
-    SlowQueue {
-        connections: queues.len(),
-        median: queues.get(queues.len() / 2).copied().unwrap_or(0),
-        max: queues.last().copied().unwrap_or(0),
-    }
+fn skips_of(subject: &Subject) -> Option<f64> {
+    let (_, text) = probe::get(subject.admin?, "/metrics").ok()?;
+    probe::metric(&text, "ringcast_point_skips_total")
+}
+
+/// Slow sessions come from a net of their own. `None` without `ss`.
+fn slow_queues(port: u16) -> Option<SlowQueue> {
+    let out = Command::new("ss")
+        .args(["-tnmH", "state", "established", "sport"])
+        .arg(format!("= :{port}"))
+        .args(["dst", "127.0.1.0/24"])
+        .output()
+        .ok()?;
+    let mut held = held_in(&String::from_utf8_lossy(&out.stdout));
+    held.sort_unstable();
+    Some(SlowQueue {
+        connections: held.len(),
+        median: held.get(held.len() / 2).copied().unwrap_or(0),
+        max: held.last().copied().unwrap_or(0),
+    })
+}
+
+/// Memory of each socket: received (r), reserved (f), queued for sending (w), options (o) and
+/// backlog (bl); the limits (rb, tb) and drops (d) are no memory, t is a part of w.
+fn held_in(text: &str) -> Vec<u64> {
+    text.split("skmem:(")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(')'))
+        .map(|(fields, _)| {
+            fields
+                .split(',')
+                .filter_map(|f| {
+                    let number = f.find(|c: char| c.is_ascii_digit())?;
+                    let (name, value) = f.split_at(number);
+                    ["r", "f", "w", "o", "bl"]
+                        .contains(&name)
+                        .then(|| value.parse::<u64>().ok())?
+                })
+                .sum()
+        })
+        .collect()
 }
 
 /// Congestion control in force at the server's end, from `ss`, if that is installed.
@@ -288,7 +328,8 @@ mod tests {
     fn prices() {
         let open = Snapshot::default();
         let mut close = Snapshot::default();
-        close.process.sched_s = 1.5;
+        close.process.sched_s = 1.25;
+        close.ksoftirqd_s = 0.25;
         close.process.voluntary = 1000;
         close.cores.busy_s = 2.0;
         let c = cost(&open, &close, 5.0, 10.0, 4000.0);
@@ -307,6 +348,15 @@ mod tests {
         assert_eq!(bytes_per_send(before, after), Some(6000.0));
         assert_eq!(bytes_per_send(before, before), None);
         assert_eq!(bytes_per_send(None, after), None);
+    }
+
+    #[test]
+    fn held_memory_is_without_limits() {
+        let text = "0 9 127.0.0.1:80 127.0.1.2:4\n\t skmem:(r1,rb131072,t5,tb500000,f10,w300,\
+                    o4000,bl20000,d7)\n0 9 127.0.0.1:80 127.0.1.2:5\n\t skmem:(r0,rb1,t0,tb2,f0,\
+                    w7,o0,bl0,d0)\n";
+        assert_eq!(held_in(text), [24_311, 7]);
+        assert!(held_in("").is_empty());
     }
 
     #[test]

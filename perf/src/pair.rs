@@ -12,7 +12,11 @@ use serde::Serialize;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 const PATIENCE_NS: u64 = 3_000_000_000;
@@ -168,6 +172,8 @@ pub struct Estimate {
     pub link: u64,
     /// How it was made.
     pub shaper: Shaper,
+    /// Bytes of the token bucket.
+    pub bucket: Option<u64>,
     /// Bytes of headers that the link counts for each segment.
     pub headers: u64,
     /// Median of the estimates, bit/s.
@@ -183,8 +189,19 @@ pub struct Estimate {
     pub unsegmented: usize,
     /// Tries that do not count as the relay itself was too slow to tell segments apart.
     pub unusable: usize,
-    /// What `ringcast probe` says at the same link, bit/s.
-    pub probe: Option<f64>,
+    /// What `ringcast probe` says at the same link.
+    pub probe: Option<Probed>,
+}
+
+/// What several runs of `ringcast probe` say.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Probed {
+    /// Median, bit/s.
+    pub median: f64,
+    /// Smallest and largest.
+    pub range: (f64, f64),
+    /// How many.
+    pub runs: usize,
 }
 
 /// What is measured and how.
@@ -198,6 +215,8 @@ pub struct Experiment {
     pub path: String,
     /// `ringcast`, to ask its probe too.
     pub probe: Option<String>,
+    /// Where the server and what belongs to it runs.
+    pub placement: Placement,
 }
 
 /// Through the relay, to a server that runs at `server`.
@@ -205,7 +224,7 @@ pub fn through_relay(e: &Experiment, server: SocketAddr) -> Result<Vec<Estimate>
     let each = |&rate: &u64| {
         let mut relay = Relay::new(server, rate).map_err(|e| format!("relay: {e}"))?;
         let target = probe::target(&format!("http://{}{}", relay.addr, e.path))?;
-        collect(e, rate, IP_TCP_HEADERS, &target, Some(&mut relay))
+        collect(e, rate, None, &target, Some(&mut relay))
     };
     e.rates.iter().map(each).collect()
 }
@@ -215,17 +234,73 @@ const TBF_HEADERS: u64 = 66;
 /// MTU of the link, so small that the bucket need not hold more than one segment of the pair.
 const TBF_MTU: u64 = 576;
 /// Largest frame: the smallest bucket that lets everything pass.
-const TBF_BURST: u64 = TBF_MTU + 14;
+const TBF_FRAME: u64 = TBF_MTU + 14;
+/// By how much the shaper's timer may be late, us: the bucket has to hold what the link would have
+/// carried meanwhile, or the link is slower than its rate. Which it is on this machine a plain pair
+/// shows.
+const TIMER_LATE_US: [u64; 7] = [0, 5, 10, 15, 20, 30, 40];
+/// A link counts as right if the plain pair is off by this at most, %.
+const LINK_ERROR_MAX: f64 = 5.0;
 const SERVER_ADDRESS: &str = "10.198.0.2";
 
-/// Through the kernel's token bucket, to a server started here in a namespace of its own. It must
-/// listen on all addresses at `port`.
+/// What is to be asked through the kernel's token bucket, with the port it is to listen at, on all
+/// addresses.
+pub struct Subjects<'a> {
+    /// Program and arguments.
+    pub words: &'a [String],
+    /// Its port.
+    pub port: u16,
+    /// Where its stderr goes; else where ours goes.
+    pub log: Option<&'a Path>,
+}
+
+/// Through the kernel's token bucket, to a server started here in a namespace of its own. The
+/// second value: rates (and why) at which no link could be made that a plain pair proves right.
 pub fn through_tbf(
     e: &Experiment,
-    words: &[String],
-    port: u16,
-    placement: &Placement,
-) -> Result<Vec<Estimate>, String> {
+    server: &Subjects<'_>,
+) -> Result<(Vec<Estimate>, Vec<(u64, String)>), String> {
+    // A namespace belongs to a thread, and so do its children.
+    std::thread::scope(|s| {
+        s.spawn(|| in_namespaces(e, server))
+            .join()
+            .unwrap_or_else(|_| Err("the thread in the namespace panicked".into()))
+    })
+}
+
+fn in_namespaces(
+    e: &Experiment,
+    server: &Subjects<'_>,
+) -> Result<(Vec<Estimate>, Vec<(u64, String)>), String> {
+    let far = far_end()?;
+    let placement = Placement {
+        net: Some(far.net()),
+        ..e.placement.clone()
+    };
+    let _awake = KeepAwake::start(&e.placement.cpus);
+    let (links, wrong) = {
+        let words = ["floor-sender".into(), "--listen=0.0.0.0:0".into()];
+        let (_floor, port) = Running::start_floor(&words, &placement)?;
+        right_links(e, &far, port)?
+    };
+    let target = probe::target(&format!(
+        "http://{SERVER_ADDRESS}:{}{}",
+        server.port, e.path
+    ))?;
+    far.unshape()?;
+    let ready = Ready::Accepts(target.addr);
+    let patience = Duration::from_secs(20);
+    let _server = Running::start(server.words, &placement, &ready, patience, server.log)?;
+    let mut found = Vec::new();
+    for (rate, bucket) in links {
+        far.shape(rate, bucket)?;
+        found.push(collect(e, rate, Some(bucket), &target, None)?);
+    }
+    Ok((found, wrong))
+}
+
+/// The other end of a link to a namespace of its own.
+fn far_end() -> Result<Holder, String> {
     sys::unshare_net().map_err(|e| format!("cannot make a private network: {e}"))?;
     environment::ip(&["link", "set", "lo", "up"])?;
     let far = Holder::start()?;
@@ -241,32 +316,85 @@ pub fn through_tbf(
     let address = format!("{SERVER_ADDRESS}/30");
     far.run("ip", &["addr", "add", &address, "dev", "far"])?;
     far.run("ip", &["link", "set", "far", "up"])?;
+    // The slow link is meant to be somewhere on the way. As it is the server's own device here, its
+    // kernel would fill up segments that wait for it.
+    let path = "/proc/sys/net/ipv4/tcp_autocorking";
+    far.run("sh", &["-c", &format!("echo 0 > {path}")])?;
+    Ok(far)
+}
 
-    let target = probe::target(&format!("http://{SERVER_ADDRESS}:{port}{}", e.path))?;
-    let placement = Placement {
-        net: Some(far.net()),
-        ..placement.clone()
+/// For each rate the bucket with which a plain pair comes nearest to it, if that is near enough.
+fn right_links(
+    e: &Experiment,
+    far: &Holder,
+    port: u16,
+) -> Result<(Vec<(u64, u64)>, Vec<(u64, String)>), String> {
+    let target = probe::target(&format!("http://{SERVER_ADDRESS}:{port}/floor"))?;
+    let plain = Experiment {
+        probe: None,
+        tries: 9,
+        ..e.clone()
     };
-    let patience = Duration::from_secs(20);
-    let _server = Running::start(
-        words,
-        &placement,
-        &Ready::Accepts(target.addr),
-        patience,
-        None,
-    )?;
-    let each = |&rate: &u64| {
-        let (bits, burst) = (format!("{rate}bit"), format!("{TBF_BURST}b"));
-        far.run(
-            "tc",
-            &[
-                "qdisc", "replace", "dev", "far", "root", "tbf", "rate", &bits, "burst", &burst,
-                "limit", "200000",
-            ],
-        )?;
-        collect(e, rate, TBF_HEADERS, &target, None)
-    };
-    e.rates.iter().map(each).collect()
+    let (mut right, mut wrong) = (Vec::new(), Vec::new());
+    for &rate in &e.rates {
+        let mut best: Option<(u64, f64)> = None;
+        for late_us in TIMER_LATE_US {
+            let bucket = TBF_FRAME + rate * late_us / 8_000_000;
+            if best.is_some_and(|(b, _)| b == bucket) {
+                continue;
+            }
+            far.shape(rate, bucket)?;
+            let error = collect(&plain, rate, Some(bucket), &target, None)?.error_percent;
+            if best.is_none_or(|(_, b)| error.abs() < b.abs()) {
+                best = Some((bucket, error));
+            }
+            if error.abs() < 1.0 {
+                break;
+            }
+        }
+        match best {
+            Some((bucket, error)) if error.abs() <= LINK_ERROR_MAX => right.push((rate, bucket)),
+            other => {
+                let off = other.map_or(f64::NAN, |(_, error)| error);
+                wrong.push((rate, format!("a plain pair is off by {off:.1} %")));
+            }
+        }
+    }
+    Ok((right, wrong))
+}
+
+/// Keeps CPUs from halting while it lives, without taking time from anybody: a halted virtual CPU
+/// wakes up later than a packet takes at 50 Mbit/s, and the shaper's timer with it.
+struct KeepAwake {
+    over: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl KeepAwake {
+    fn start(cpus: &[usize]) -> KeepAwake {
+        let over = Arc::new(AtomicBool::new(false));
+        let one = |&cpu: &usize| {
+            let over = over.clone();
+            std::thread::spawn(move || {
+                if sys::pin(&[cpu]).and_then(|()| sys::set_idle()).is_ok() {
+                    while !over.load(Ordering::Relaxed) {
+                        std::hint::spin_loop();
+                    }
+                }
+            })
+        };
+        let threads = cpus.iter().map(one).collect();
+        KeepAwake { over, threads }
+    }
+}
+
+impl Drop for KeepAwake {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
 }
 
 /// A process that keeps a network namespace alive.
@@ -289,6 +417,22 @@ impl Holder {
 
     fn net(&self) -> String {
         format!("/proc/{}/ns/net", self.0.id())
+    }
+
+    /// Let everything that leaves the namespace pass a token bucket.
+    fn shape(&self, rate: u64, bucket: u64) -> Result<(), String> {
+        let (bits, burst) = (format!("{rate}bit"), format!("{bucket}b"));
+        self.run(
+            "tc",
+            &[
+                "qdisc", "replace", "dev", "far", "root", "tbf", "rate", &bits, "burst", &burst,
+                "limit", "200000",
+            ],
+        )
+    }
+
+    fn unshape(&self) -> Result<(), String> {
+        self.run("tc", &["qdisc", "del", "dev", "far", "root"])
     }
 
     /// Run a program in the namespace.
@@ -314,10 +458,15 @@ impl Drop for Holder {
 fn collect(
     e: &Experiment,
     link: u64,
-    headers: u64,
+    bucket: Option<u64>,
     target: &Target,
     mut relay: Option<&mut Relay>,
 ) -> Result<Estimate, String> {
+    let headers = if relay.is_some() {
+        IP_TCP_HEADERS
+    } else {
+        TBF_HEADERS
+    };
     let mut rates = Vec::new();
     let (mut unsegmented, mut unusable) = (0, 0);
     // The kernel notes times only while some socket wants them, and turns to it at leisure.
@@ -350,20 +499,44 @@ fn collect(
         } else {
             Shaper::Tbf
         },
+        bucket,
         headers,
         median,
-        range: (
-            rates.first().copied().unwrap_or(0.0),
-            rates.last().copied().unwrap_or(0.0),
-        ),
+        range: ends(&rates),
         error_percent: (median / link as f64 - 1.0) * 100.0,
         estimates: rates.len(),
         unsegmented,
         unusable,
         probe: match &e.probe {
-            Some(program) => Some(ask_probe(program, target, relay)?),
+            Some(program) => Some(ask_probes(e, program, target, relay)?),
             None => None,
         },
+    })
+}
+
+fn ends(sorted: &[f64]) -> (f64, f64) {
+    let end = |v: Option<&f64>| v.copied().unwrap_or(0.0);
+    (end(sorted.first()), end(sorted.last()))
+}
+
+fn ask_probes(
+    e: &Experiment,
+    program: &str,
+    target: &Target,
+    mut relay: Option<&mut Relay>,
+) -> Result<Probed, String> {
+    // The relay does not share its CPU.
+    let placement = match &relay {
+        Some(_) => e.placement.clone(),
+        None => Placement::default(),
+    };
+    let one = |_| ask_probe(program, target, &placement, relay.as_deref_mut());
+    let mut rates = (0..e.tries).map(one).collect::<Result<Vec<_>, _>>()?;
+    rates.sort_unstable_by(f64::total_cmp);
+    Ok(Probed {
+        median: stats::median(&rates),
+        range: ends(&rates),
+        runs: rates.len(),
     })
 }
 
@@ -374,34 +547,33 @@ fn pump(relay: Option<&mut Relay>) -> Result<(), String> {
     }
 }
 
-/// What `ringcast probe --json` reports as packet pair.
-fn ask_probe(program: &str, target: &Target, mut relay: Option<&mut Relay>) -> Result<f64, String> {
+/// What one `ringcast probe` reports as packet pair.
+fn ask_probe(
+    program: &str,
+    target: &Target,
+    placement: &Placement,
+    mut relay: Option<&mut Relay>,
+) -> Result<f64, String> {
     let url = format!("http://{}{}", target.addr, target.path);
     let fault = |e: io::Error| format!("{program}: {e}");
-    let mut child = Command::new(program)
-        .args(["probe", "--json", &url])
+    let mut command = Command::new(program);
+    command
+        .args(["probe", "--json", "--packet-pair", "true", "--no-log"])
+        .args(["--duration", "300ms", &url])
+        .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .spawn()
-        .map_err(fault)?;
+        .stderr(Stdio::null());
+    sys::place(&mut command, placement).map_err(fault)?;
+    let mut child = command.spawn().map_err(fault)?;
     while relay.is_some() && child.try_wait().map_err(fault)?.is_none() {
         pump(relay.as_deref_mut())?;
     }
     let out = child.wait_with_output().map_err(fault)?;
     let value: serde_json::Value = serde_json::from_slice(&out.stdout)
         .map_err(|e| format!("{program} probe --json {url}: {e}"))?;
-    find_rate(&value).ok_or_else(|| format!("{program} probe --json says no packet pair"))
-}
-
-/// The first number under a key that speaks of the packet pair.
-fn find_rate(value: &serde_json::Value) -> Option<f64> {
-    match value {
-        serde_json::Value::Object(map) => map.iter().find_map(|(key, v)| {
-            let named = key.starts_with("packet_pair") || key.starts_with("bandwidth");
-            named.then(|| v.as_f64()).flatten().or_else(|| find_rate(v))
-        }),
-        serde_json::Value::Array(list) => list.iter().find_map(find_rate),
-        _ => None,
-    }
+    value["packet_pair_bps"]
+        .as_f64()
+        .ok_or_else(|| format!("{program} probe --json {url}: no packet_pair_bps"))
 }
 
 /// As a table.
@@ -420,7 +592,7 @@ pub fn table(estimates: &[Estimate]) -> String {
             e.estimates,
             e.unsegmented,
             e.unusable,
-            e.probe.map_or("-".into(), mbit)
+            e.probe.map_or("-".into(), |p| mbit(p.median))
         );
     }
     s
@@ -481,13 +653,5 @@ mod tests {
         reader.push(&bytes, 7);
         let e = reader.arrivals().unwrap_err();
         assert!(e.contains("$P 2 at offset 512"), "{e}");
-    }
-
-    #[test]
-    fn probe_output_is_searched() {
-        let v = serde_json::json!({"streams": [{"bit_rate": 5}], "packet_pair": {"rounds": "x",
-            "bandwidth_bps": 1_000_000}});
-        assert_eq!(find_rate(&v), Some(1e6));
-        assert_eq!(find_rate(&serde_json::json!({"bit_rate": 5})), None);
     }
 }

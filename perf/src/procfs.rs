@@ -3,7 +3,6 @@
 
 use serde::Serialize;
 use std::fs;
-use std::net::Ipv4Addr;
 
 /// /proc counts CPU time for users in 1/100 s whatever the kernel's own tick is.
 const USER_TICK_S: f64 = 0.01;
@@ -61,6 +60,24 @@ impl Process {
             fine
         }
     }
+}
+
+/// Run time of the threads that do these cores' soft interrupts when there are too many to be done
+/// on the way (`ksoftirqd/N`), s; 0 where they cannot be seen. Whatever is sent from a core is
+/// received there on loopback, so this is work of the sender.
+pub fn ksoftirqd_s(cpus: &[usize]) -> f64 {
+    let Ok(processes) = fs::read_dir("/proc") else {
+        return 0.0;
+    };
+    processes
+        .flatten()
+        .filter_map(|p| {
+            let name = fs::read_to_string(p.path().join("comm")).ok()?;
+            let cpu = name.trim().strip_prefix("ksoftirqd/")?.parse().ok()?;
+            let times = fs::read_to_string(p.path().join("schedstat")).ok()?;
+            cpus.contains(&cpu).then(|| schedstat_s(&times))?
+        })
+        .sum()
 }
 
 /// (thread id, run time in s) of the threads of a process.
@@ -185,43 +202,6 @@ fn sockstat_tcp_pages(text: &str) -> Option<u64> {
     words.next()?.parse().ok()
 }
 
-/// A row of /proc/net/tcp.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TcpRow {
-    /// This end's port.
-    pub local_port: u16,
-    /// The other end.
-    pub remote: Ipv4Addr,
-    /// Bytes written but not acknowledged.
-    pub send_queue: u64,
-}
-
-/// Established IPv4 connections seen from `local_port`.
-pub fn tcp_rows(local_port: u16) -> Vec<TcpRow> {
-    fs::read_to_string("/proc/net/tcp")
-        .unwrap_or_default()
-        .lines()
-        .filter_map(tcp_row)
-        .filter(|r| r.local_port == local_port)
-        .collect()
-}
-
-fn tcp_row(line: &str) -> Option<TcpRow> {
-    let mut fields = line.split_whitespace().skip(1);
-    let (_, port) = fields.next()?.split_once(':')?;
-    let (remote, _) = fields.next()?.split_once(':')?;
-    if fields.next()? != "01" {
-        return None;
-    }
-    let (send_queue, _) = fields.next()?.split_once(':')?;
-    Some(TcpRow {
-        local_port: u16::from_str_radix(port, 16).ok()?,
-        // Printed as one native number of network-order bytes.
-        remote: Ipv4Addr::from(u32::from_str_radix(remote, 16).ok()?.to_ne_bytes()),
-        send_queue: u64::from_str_radix(send_queue, 16).ok()?,
-    })
-}
-
 /// Retransmitted TCP segments since boot, of the namespace.
 pub fn retransmissions() -> u64 {
     let text = fs::read_to_string("/proc/net/snmp").unwrap_or_default();
@@ -295,17 +275,6 @@ mod tests {
         assert!((c.busy_s - 3.46).abs() < 1e-9, "{c:?}");
         assert!((c.softirq_s - 0.4).abs() < 1e-9);
         assert!((cores(text, &[0, 1]).busy_s - 3.47).abs() < 1e-9);
-    }
-
-    #[test]
-    fn tcp_table() {
-        let line = "   3: 0100007F:1F90 0200007F:A1B2 01 00003039:00000000 01:00000014 00000000     0        0 12345 4 0000000000000000 20 4 30 10 -1";
-        let row = tcp_row(line).unwrap();
-        assert_eq!(row.local_port, 8080);
-        assert_eq!(row.remote, Ipv4Addr::new(127, 0, 0, 2));
-        assert_eq!(row.send_queue, 12345);
-        assert_eq!(tcp_row(&line.replace(" 01 0000", " 0A 0000")), None);
-        assert_eq!(tcp_row("  sl  local_address rem_address   st"), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Results for people: tables and charts.
 
 use crate::bench::{self, Report};
+use crate::environment::Environment;
 use crate::measure::Measurement;
 use crate::stats::Percentiles;
 use crate::svg::{self, Chart, Series};
@@ -75,8 +76,13 @@ pub fn measurement(m: &Measurement) -> String {
         row(
             "slow sessions",
             format!(
-                "{} with a send queue of {} B median, {} B most; {} skips of {} packets",
-                q.connections, q.median, q.max, o.slow_checks.gaps, o.slow_checks.skipped
+                "{} hold {} B median, {} B most; {} moved forward, {} times by {} packets",
+                q.connections,
+                q.median,
+                q.max,
+                o.slow_moved,
+                o.slow_checks.gaps,
+                o.slow_checks.skipped
             ),
         );
     }
@@ -124,6 +130,20 @@ pub fn measurement(m: &Measurement) -> String {
         format!("{:.1} % of its core{limited}", m.swarm_percent),
     );
     format!("{}, {} sessions\n{s}", m.label, m.sessions)
+}
+
+/// What a result must be read with, in one line.
+pub fn facts(m: &Measurement, e: &Environment) -> String {
+    let g = &m.given;
+    format!(
+        "cadence {}, {} B per send, ring depth {}, {}, MTU {}, {}",
+        g.cadence_ms.map_or("?".into(), |c| format!("{c} ms")),
+        m.bytes_per_send.map_or("?".into(), |b| format!("{b:.0}")),
+        g.ring_depth.as_deref().unwrap_or("?"),
+        m.congestion.as_deref().unwrap_or("?"),
+        e.lo_mtu,
+        e.steering()
+    )
 }
 
 fn percentiles(p: &Percentiles) -> String {

@@ -36,8 +36,6 @@ pub struct Context {
     pub fifo: Option<i32>,
     /// Descriptors that a process may have.
     pub descriptors: usize,
-    /// Loopback is set up like a card.
-    pub card: bool,
 }
 
 /// One target and what became of it.
@@ -46,13 +44,44 @@ pub struct Check {
     /// Scenario.
     pub scenario: &'static str,
     /// What was to be shown.
-    pub what: String,
+    pub target: String,
     /// The bound, with its unit.
-    pub wanted: String,
+    pub bound: String,
     /// The number, with its unit; or why there is none.
     pub measured: String,
-    /// `None`: could not be measured.
-    pub met: Option<bool>,
+    /// The answer.
+    pub verdict: Verdict,
+    /// Cadence, bytes per send, ring depth, congestion control, MTU, receive steering.
+    pub facts: String,
+}
+
+/// What became of a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Within its bound.
+    Met,
+    /// Not so.
+    Missed,
+    /// It could not be found out.
+    NotMeasured,
+    /// There is no bound.
+    Reported,
+}
+
+impl Verdict {
+    fn of(met: bool) -> Verdict {
+        if met { Verdict::Met } else { Verdict::Missed }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Verdict::Met => "met",
+            Verdict::Missed => "MISSED",
+            Verdict::NotMeasured => "NOT MEASURED",
+            Verdict::Reported => "reported",
+        }
+    }
 }
 
 /// Two ports that nobody uses now.
@@ -73,6 +102,8 @@ pub struct Results {
     pub environment: Environment,
     /// In order.
     pub checks: Vec<Check>,
+    /// Factor of the numbers of sessions; with any other than 1 these are not the targets.
+    pub scale: f64,
     /// Every run behind them, by scenario.
     pub runs: Vec<(&'static str, Measurement)>,
 }
@@ -80,10 +111,11 @@ pub struct Results {
 impl Results {
     /// All met, some missed, or (`None`) some not measured.
     pub fn verdict(&self) -> Option<bool> {
-        if self.checks.iter().any(|c| c.met.is_none()) {
+        let any = |v| self.checks.iter().any(|c| c.verdict == v);
+        if any(Verdict::NotMeasured) {
             return None;
         }
-        Some(self.checks.iter().all(|c| c.met == Some(true)))
+        Some(!any(Verdict::Missed))
     }
 }
 
@@ -109,6 +141,7 @@ pub fn run(context: &Context, names: &[String]) -> Result<Results, String> {
     std::fs::create_dir_all(&context.dir).map_err(|e| format!("{}: {e}", context.dir.display()))?;
     let mut results = Results {
         environment: Environment::read(),
+        scale: context.scale,
         ..Results::default()
     };
     for scenario in targets::ALL {
@@ -121,21 +154,10 @@ pub fn run(context: &Context, names: &[String]) -> Result<Results, String> {
             continue;
         }
         eprintln!("{}: {}", scenario.name, scenario.what);
-        let mut desk = Desk {
-            context,
-            name: scenario.name,
-            checks: Vec::new(),
-            runs: Vec::new(),
-        };
+        let mut desk = Desk::new(context, scenario.name, results.environment.clone());
         if let Err(reason) = (scenario.run)(&mut desk) {
             eprintln!("{}: {reason}", scenario.name);
-            desk.checks.push(Check {
-                scenario: scenario.name,
-                what: "the scenario runs".into(),
-                wanted: "a result".into(),
-                measured: reason,
-                met: None,
-            });
+            desk.not_measured("the scenario runs", "a result", reason);
         }
         results.checks.append(&mut desk.checks);
         let runs = desk.runs.into_iter().map(|m| (scenario.name, m));
@@ -144,21 +166,28 @@ pub fn run(context: &Context, names: &[String]) -> Result<Results, String> {
     Ok(results)
 }
 
-/// Targets as a table.
+/// Targets as a table: each with its bound, the number, the answer, and what it must be read with.
 pub fn table(results: &Results) -> String {
     let mut s = format!(
-        "\n{:<20}{:<44}{:<28}{:<34}\n",
-        "scenario", "target", "wanted", "measured"
+        "\n{:<17}{:<48}{:<26}{:<40}\n",
+        "scenario", "target", "bound", "measured"
     );
     for c in &results.checks {
-        let verdict = match c.met {
-            Some(true) => "met",
-            Some(false) => "MISSED",
-            None => "NOT MEASURED",
-        };
         s += &format!(
-            "{:<20}{:<44}{:<28}{:<34} {verdict}\n",
-            c.scenario, c.what, c.wanted, c.measured
+            "{:<17}{:<48}{:<26}{:<40} {}\n{:17}{}\n",
+            c.scenario,
+            c.target,
+            c.bound,
+            c.measured,
+            c.verdict.word(),
+            "",
+            c.facts
+        );
+    }
+    if results.scale != 1.0 {
+        s += &format!(
+            "\nA trial with {} times the sessions: says nothing about the targets.\n",
+            results.scale
         );
     }
     s
@@ -185,56 +214,68 @@ mod tests {
             server_cpu: 0,
             fifo: None,
             descriptors: 5000,
-            card: false,
         }
     }
 
     fn desk(context: &Context) -> Desk<'_> {
-        Desk {
-            context,
-            name: "live-1000",
-            checks: Vec::new(),
-            runs: Vec::new(),
-        }
+        Desk::new(context, "live-1000", Environment::default())
     }
 
     #[test]
-    fn sessions_are_scaled_and_bounded_by_descriptors() {
+    fn sessions_are_scaled_and_what_does_not_fit_is_an_error() {
         let mut c = context();
-        assert_eq!(desk(&c).sessions(10_000), 4800);
+        assert_eq!(desk(&c).sessions(4000), Ok(4000));
+        assert!(desk(&c).sessions(8000).unwrap_err().contains("8200"));
+        assert_eq!(desk(&c).sessions_up_to(10_000), 4800);
         c.scale = 0.01;
-        assert_eq!(desk(&c).sessions(1000), 10);
-        assert_eq!(desk(&c).sessions(1), 1);
+        assert_eq!(desk(&c).sessions(1000), Ok(10));
+        assert_eq!(desk(&c).sessions(1), Ok(1));
     }
 
     #[test]
-    fn bounds_are_inclusive_and_the_verdict_knows_three_answers() {
+    fn bounds_are_kept_to_the_letter() {
         let c = context();
         let mut d = desk(&c);
         d.at_most("x", 1.15, 1.15, "x");
         d.at_most("y", 0.0, 0.0, "");
+        d.under("z", 299.9, 300.0, "ms");
         let mut results = Results {
             checks: d.checks,
+            scale: 1.0,
             ..Results::default()
         };
         assert_eq!(results.verdict(), Some(true));
-        assert_eq!(results.checks[1].wanted, "at most 0.000");
+        assert_eq!(results.checks[1].bound, "at most 0");
+        assert_eq!(results.checks[2].bound, "under 300 ms");
         let mut d = desk(&c);
-        d.at_most("x", 1.151, 1.15, "x");
+        d.at_most("x", 1.1501, 1.15, "x");
+        d.under("z", 300.0, 300.0, "ms");
+        assert!(d.checks.iter().all(|c| c.verdict == Verdict::Missed));
         results.checks.append(&mut d.checks);
         assert_eq!(results.verdict(), Some(false));
         assert!(table(&results).contains("MISSED"));
-        results.checks[0].met = None;
+        assert!(!table(&results).contains("trial"));
+        results.checks[0].verdict = Verdict::NotMeasured;
         assert_eq!(results.verdict(), None);
         assert!(table(&results).contains("NOT MEASURED"));
     }
 
     #[test]
-    fn the_price_of_reception_is_allowed_for_on_plain_loopback() {
-        let mut c = context();
-        assert!((desk(&c).cpu_bound(0.35) - 0.56).abs() < 1e-9);
-        c.card = true;
-        assert!((desk(&c).cpu_bound(0.35) - 0.35).abs() < 1e-9);
+    fn a_run_that_lost_sessions_or_damaged_packets_meets_nothing() {
+        let c = context();
+        let mut m = Measurement {
+            label: crate::bench::SERVER.into(),
+            ..Measurement::default()
+        };
+        let mut d = desk(&c);
+        d.about(&[&m]);
+        d.at_most("x", 1.0, 2.0, "");
+        assert_eq!(d.checks[0].verdict, Verdict::Met);
+        m.outcome.lost = 1;
+        d.about(&[&m]);
+        d.at_most("x", 1.0, 2.0, "");
+        assert_eq!(d.checks[1].verdict, Verdict::Missed);
+        assert!(d.checks[1].measured.contains("1 sessions failed or lost"));
     }
 
     #[test]

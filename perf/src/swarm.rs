@@ -93,6 +93,8 @@ pub enum Moment {
     Opens,
     /// The sessions are still open.
     Closes,
+    /// The slow sessions have read what waited for them.
+    Drained,
 }
 
 /// Counts of what was wrong or remarkable in the packets.
@@ -175,12 +177,19 @@ pub struct Outcome {
     pub checks: Checks,
     /// Packet checks of the slow ones.
     pub slow_checks: Checks,
+    /// Slow sessions that were moved forward at least once.
+    pub slow_moved: usize,
+    /// Packet numbers that slow sessions were moved to.
+    #[serde(skip)]
+    pub landings: Vec<u32>,
     /// From the first connect to the last session's first media, s.
     pub settled_s: f64,
 }
 
 /// After questions before the window, what waited meanwhile is read.
 const CATCH_UP: Duration = Duration::from_millis(100);
+/// Behind the window, for what waits in the server's and the own kernel's queues.
+const DRAIN: Duration = Duration::from_secs(2);
 
 /// Run it. `observe` is called at every [`Moment`].
 pub fn run(
@@ -210,6 +219,12 @@ pub fn run(
     let closed = sys::now_ns();
     let swarm_cpu_s = (sys::thread_cpu_ns() - cpu) as f64 / 1e9;
     observe(Moment::Closes)?;
+    if plan.slow > 0 {
+        // At 6 % of the rate a session would come to its first gap after a minute.
+        swarm.drain = true;
+        swarm.run_for(DRAIN)?;
+        observe(Moment::Drained)?;
+    }
 
     let l = swarm.ledger;
     Ok(Outcome {
@@ -232,6 +247,8 @@ pub fn run(
         response_ms: l.response.percentiles(),
         checks: l.checks,
         slow_checks: l.slow_checks,
+        slow_moved: l.slow_moved,
+        landings: l.landings,
         settled_s,
     })
 }
@@ -320,9 +337,12 @@ mod tests {
         };
         let o = run(&plan, |_| Ok(())).unwrap();
         assert_eq!(o.streaming, 12, "{o:?}");
-        let normal = o.checks.packets / 8;
-        let slow = o.slow_checks.packets / 4;
+        let normal = o.own_lateness_ms.count / 8;
+        let slow = o.slow_lateness_ms.count / 4;
         assert!(slow > 0 && slow < normal / 2, "{slow} of {normal}");
+        // At the end they catch up with what waited for them.
+        let (normal, slow) = (o.checks.packets / 8, o.slow_checks.packets / 4);
+        assert!(slow * 10 > normal * 9, "{slow} of {normal}");
     }
 
     #[test]

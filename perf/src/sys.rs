@@ -82,6 +82,14 @@ pub fn set_fifo(priority: i32) -> io::Result<()> {
     Ok(())
 }
 
+/// The calling thread runs only where nobody else wants to (SCHED_IDLE).
+pub fn set_idle() -> io::Result<()> {
+    let param = libc::sched_param { sched_priority: 0 };
+    // SAFETY: `param` is initialised.
+    check(unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &param) })?;
+    Ok(())
+}
+
 /// Raise the soft limit of open descriptors to the hard one; the limit in force afterwards.
 pub fn raise_descriptor_limit() -> io::Result<u64> {
     let mut limit = libc::rlimit {

@@ -517,7 +517,7 @@ fn info(number: u8, kind: StreamKind) -> StreamInfo {
     }
 }
 
-// ASF-33, ASF-38, ASF-51
+// ASF-33, ASF-38, ASF-51, BW-44
 #[test]
 fn tells_where_objects_and_keys_start() {
     let streams = [info(1, StreamKind::Video), info(2, StreamKind::Audio)];

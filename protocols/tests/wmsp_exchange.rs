@@ -10,7 +10,7 @@ use wmsp_support::*;
 
 const V12: &str = "User-Agent: NSPlayer/12.0.0.1\r\nHost: h\r\n";
 
-// WMSP-33, WMSP-34, WMSP-41, WMSP-60, WMSP-67, WMSP-75, WMSP-80, WMSP-84
+// WMSP-19, WMSP-30, WMSP-33, WMSP-34, WMSP-41, WMSP-60, WMSP-67, WMSP-75, WMSP-80, WMSP-84
 #[test]
 fn new_client_pipelined() {
     let mut b = Bench::new();
@@ -262,7 +262,7 @@ fn msdl() {
     assert!(b.has_flow(conn));
 }
 
-// BW-01 to BW-07, WMSP-52 to WMSP-54
+// BW-01, BW-02, BW-03, BW-04, BW-05, BW-06, BW-07, WMSP-52, WMSP-53, WMSP-54
 #[test]
 fn packet_pair() {
     let mut b = Bench::new();
@@ -355,7 +355,7 @@ fn fast_start_is_negotiated() {
     assert_eq!(r.pragma("AccelDuration"), None);
 }
 
-// BW-26 to BW-29, WMSP-62, WMSP-64
+// BW-26, BW-27, BW-28, BW-29, WMSP-62, WMSP-64
 #[test]
 fn burst_is_for_intermediaries() {
     let play = |ua: &str, tokens: &str| {
@@ -446,7 +446,7 @@ fn where_to_start() {
     assert_eq!(start("/live", "stream-time=5000"), Start::Beginning);
 }
 
-// WMSP-11 to WMSP-13, WMSP-57
+// WMSP-11, WMSP-12, WMSP-13, WMSP-57
 #[test]
 fn the_sequence_goes_on_over_plays() {
     let mut b = Bench::new();
@@ -479,7 +479,7 @@ fn the_sequence_goes_on_over_plays() {
     assert_eq!(first, [(0, 0), (1, 3), (2, 0)]);
 }
 
-// WMSP-16, WMSP-58
+// WMSP-16, WMSP-58, ASF-41
 #[test]
 fn old_servers_get_everything_with_its_padding() {
     let play = |ua: &str| {
@@ -533,7 +533,7 @@ fn an_unchunked_body_that_stays_open_ends_with_512_packets() {
     assert_eq!(b.server.session_count(), 0);
 }
 
-// WMSP-03, WMSP-04, BW-36: the flow's framer sets the B bit only for those who know it.
+// WMSP-03, WMSP-04, ASF-49, BW-36: the flow's framer sets the B bit only for those who know it.
 #[test]
 fn haste_is_marked_by_version() {
     let first_byte = |ua: &str| {

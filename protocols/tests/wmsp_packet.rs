@@ -1,6 +1,7 @@
 //! WMSP packets and Pragma tokens against the worked examples of the reference.
 
 use proptest::prelude::*;
+use protocols::rate::packet_pair;
 use protocols::wmsp::packet::{self, Mms, Packet, PacketId, Parsed, Piece, reason};
 use protocols::wmsp::pragma::{ReplyPragma, RequestPragma};
 use rand_chacha::ChaCha20Rng;
@@ -49,7 +50,7 @@ fn heads_of_the_reference() {
     assert_eq!(framed.to_vec(), hex("24 44 38 00 09 00 00 00 00 09 38 00"));
 }
 
-// WMSP-06, WMSP-07, WMSP-08
+// WMSP-06, WMSP-07, WMSP-08, ASF-20
 #[test]
 fn a_long_header_is_split() {
     let parts: Vec<_> = packet::pieces(PacketId::Header, 0, &[0x11; 100_000]).collect();
@@ -82,11 +83,7 @@ fn a_long_header_is_split() {
 
 fn pair(head_len: usize) -> [Vec<u8>; 3] {
     let mut rng = ChaCha20Rng::from_seed([7; 32]);
-    [0, 1, 2].map(|ordinal| {
-        let mut out = Vec::new();
-        packet::put_pair(ordinal, head_len, &mut rng, &mut out);
-        out
-    })
+    packet_pair::packets(head_len, &mut rng)
 }
 
 // WMSP-22, BW-04
@@ -107,7 +104,7 @@ fn packet_pair_sizes() {
     assert_eq!(set[2][..8], hex("24 50 18 04 7C 01 00 00"));
     for head_len in [0, 1, 503, 504, 505, 65_535] {
         let total: usize = pair(head_len).iter().map(Vec::len).sum();
-        assert_eq!(total, packet::PAIR_TOTAL);
+        assert_eq!(total, packet_pair::TOTAL);
     }
 }
 

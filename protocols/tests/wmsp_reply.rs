@@ -225,7 +225,7 @@ fn features_by_version() {
     assert!(!features(&live(), "9.0").1.unwrap().contains("fastcache"));
 }
 
-// WMSP-81, WMLOG-20 to WMLOG-24
+// WMSP-81, WMLOG-25, WMLOG-28, WMLOG-20, WMLOG-21, WMLOG-22, WMLOG-23, WMLOG-24
 #[test]
 fn logs() {
     let mut b = Bench::new();

@@ -36,7 +36,7 @@ fn play_in_every_state() {
     }
 }
 
-// WMSP-32, WMSP-75, WMSP-76
+// WMSP-32, WMSP-75, WMSP-76, WMLOG-22, WMLOG-23
 #[test]
 fn keep_alive_log_event_and_info_in_every_state() {
     for at in ALL {

@@ -174,7 +174,7 @@ fn a_short_idle_timeout_is_lengthened() {
     assert_eq!(b.server.session_count(), 0);
 }
 
-// WMSP-33 to WMSP-36
+// WMSP-33, WMSP-34, WMSP-35, WMSP-36
 #[test]
 fn pipeline_tests_that_fail() {
     let mut b = Bench::new();

@@ -3,6 +3,7 @@
 //!
 //! Arrival times are taken where the bytes are read, because packet-pair estimates live on them.
 
+use crate::arrivals::{self, Noting};
 use protocols::machine::{ConnId, Input, Machine, Output, Time};
 use protocols::media::Ingest;
 use std::collections::HashMap;
@@ -31,6 +32,8 @@ pub struct Driver<M> {
     events: Receiver<(Instant, Event)>,
     sender: SyncSender<(Instant, Event)>,
     faults: Vec<String>,
+    /// The beginning of each connection is timed by the kernel.
+    noting: Option<Noting>,
 }
 
 enum Event {
@@ -52,7 +55,15 @@ impl<M: Machine> Driver<M> {
             events,
             sender,
             faults: Vec::new(),
+            noting: None,
         }
+    }
+
+    /// Time the beginning of each connection as precisely as a packet pair needs it; costs a CPU
+    /// while it lasts, up to a tenth of a second.
+    pub fn precise(mut self) -> Driver<M> {
+        self.noting = Some(Noting::begin());
+        self
     }
 
     /// The machine, to be told something; [`Driver::run`] then carries it out.
@@ -166,9 +177,10 @@ impl<M: Machine> Driver<M> {
 
     fn connect(&mut self, conn: ConnId, host: String, port: u16) {
         let sender = self.sender.clone();
+        let precise = self.noting.is_some();
         let spawned = std::thread::Builder::new()
             .name(format!("connection-{}", conn.0))
-            .spawn(move || serve(conn, &host, port, &sender));
+            .spawn(move || serve(conn, &host, port, precise, &sender));
         if let Err(e) = spawned {
             self.faults.push(format!("no thread for a connection: {e}"));
             self.machine.handle(self.now, Input::Closed { conn });
@@ -210,7 +222,13 @@ impl<M> Drop for Driver<M> {
 }
 
 /// A connection's thread: opens it, then reads until its end.
-fn serve(conn: ConnId, host: &str, port: u16, sender: &SyncSender<(Instant, Event)>) {
+fn serve(
+    conn: ConnId,
+    host: &str,
+    port: u16,
+    precise: bool,
+    sender: &SyncSender<(Instant, Event)>,
+) {
     let tell = |event| sender.send((Instant::now(), event)).is_ok();
     let opened = open(host, port).and_then(|stream| {
         let (peer, local) = (stream.peer_addr()?, stream.local_addr()?);
@@ -225,6 +243,13 @@ fn serve(conn: ConnId, host: &str, port: u16, sender: &SyncSender<(Instant, Even
     };
     if !tell(Event::Opened(conn, stream.clone(), peer, local)) {
         return;
+    }
+    if precise {
+        for (at, bytes) in arrivals::first(&stream) {
+            if sender.send((at, Event::Data(conn, bytes))).is_err() {
+                return;
+            }
+        }
     }
     let mut buffer = vec![0; READ_BYTES];
     loop {

@@ -2,6 +2,7 @@
 //!
 //! Exit codes of every command: 0 fine, 1 the thing asked was false, 2 it could not be found out.
 
+mod arrivals;
 mod commands;
 mod driver;
 mod http;

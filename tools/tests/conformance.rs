@@ -272,7 +272,7 @@ fn ids_in(comment: &str) -> Vec<String> {
                 };
                 ids.extend((first..=number).map(|n| format!("{family}-{n:02}")));
                 last = Some(number);
-                let Some((is_range, next)) = separator(after) else {
+                let Some((is_range, next)) = separator(after, &prefix) else {
                     break;
                 };
                 (range, rest) = (is_range, next);
@@ -294,7 +294,7 @@ fn leading_number(text: &str) -> Option<(u32, &str)> {
 }
 
 /// What may stand between the numbers of a list, and whether it makes a range.
-fn separator(text: &str) -> Option<(bool, &str)> {
+fn separator<'a>(text: &'a str, prefix: &str) -> Option<(bool, &'a str)> {
     const SEPARATORS: [(&str, bool); 5] = [
         (", -", false),
         ("/", false),
@@ -306,6 +306,12 @@ fn separator(text: &str) -> Option<(bool, &str)> {
         .iter()
         .find(|(separator, _)| text.starts_with(separator))?;
     let rest = &text[separator.len()..];
+    // The family may stand again before the end of a range.
+    let rest = if *is_range {
+        rest.strip_prefix(prefix).unwrap_or(rest)
+    } else {
+        rest
+    };
     rest.starts_with(|c: char| c.is_ascii_digit())
         .then_some((*is_range, rest))
 }
@@ -341,6 +347,10 @@ fn citations_are_read_in_every_form() {
     assert_eq!(
         ids("// WMSP-7, -12: 3 of them, ASF-20"),
         "WMSP-07 WMSP-12 ASF-20"
+    );
+    assert_eq!(
+        ids("// BW-07, BW-01 to BW-03"),
+        "BW-07 BW-01 BW-02 BW-03 BW-03"
     );
     assert_eq!(
         ids("// BW-42..44 and WMLOG-01/02"),

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use protocols::content::{Protocol, Question};
 use protocols::machine::{CloseHow, ConnId, CoreId, Fault, Input, Machine, Output, Ticket, Time};
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 /// A machine on a core.
@@ -15,15 +16,18 @@ pub struct Front {
     deadline: Cell<Option<Time>>,
     /// Its family, for what is logged before a session says more.
     pub protocol: Protocol,
+    /// Its first listener, likewise.
+    pub local: SocketAddr,
 }
 
 impl Front {
     /// A machine that has seen nothing yet.
-    pub fn new(machine: Box<dyn Machine>, protocol: Protocol) -> Front {
+    pub fn new(machine: Box<dyn Machine>, protocol: Protocol, local: SocketAddr) -> Front {
         Front {
             machine: RefCell::new(machine),
             deadline: Cell::new(None),
             protocol,
+            local,
         }
     }
 
@@ -73,7 +77,7 @@ fn carry_out(shard: &Rc<Shard>, number: u8, front: &Front, output: Output, now: 
         Output::Ask { ticket, question } => ask(shard, number, ticket, *question),
         Output::Flow { flow, command } => shard.command_flow(number, flow, command, now),
         Output::Release { content } => shard.release_content(content),
-        Output::Report(report) => shard.report(number, *report, front.protocol),
+        Output::Report(report) => shard.report(number, *report, front),
         Output::SendTo { .. } | Output::Connect { .. } | Output::Ingest(_) => {
             tracing::error!("a server machine asked for what this front end does not have");
         }

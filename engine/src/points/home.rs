@@ -118,7 +118,8 @@ impl LiveHome {
                 self.history.pop_front();
             }
         }
-        if !self.history.is_empty() && !self.newcomers.is_empty() {
+        // A viewer who joined in a part of the history would lag as soon as the rest of it came.
+        if self.source.caught_up() && !self.history.is_empty() && !self.newcomers.is_empty() {
             let past: Vec<_> = self.history.iter().cloned().collect();
             for core in self.newcomers.drain(..) {
                 send(Parcel::Past(core, Arc::clone(&self.head), past.clone()));

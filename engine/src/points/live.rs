@@ -263,12 +263,15 @@ impl LiveFeed {
     }
 
     /// Where a viewer joins (asf.md 8.6): the newest packet at which a key object of the selection
-    /// starts and that is at least `wanted` ms old; else the oldest such; else the head.
+    /// starts and that is at least `wanted` ms old; else the oldest such that leaves the session room
+    /// before it counts as lagging; else the head.
     // ASF-57
     pub fn join(&self, selection: Selection, wanted: u32) -> Option<(u32, u32)> {
         let packets = self.packets.borrow();
         let (head_batch, head_index) = packets.back()?;
         let head = head_batch.packets.get(*head_index as usize)?;
+        // Further behind the head, a session would at once be taken for one that lags, and jump.
+        let oldest = self.buffer / 5 * 3;
         let mut best = None;
         for (batch, index) in packets.iter().rev() {
             let Some(packet) = batch.packets.get(*index as usize) else {
@@ -283,8 +286,12 @@ impl LiveFeed {
             ) {
                 continue;
             }
+            let age = head.send_time.wrapping_sub(packet.send_time);
+            if best.is_some() && age > oldest {
+                break;
+            }
             best = Some((packet.number, packet.send_time));
-            if head.send_time.wrapping_sub(packet.send_time) >= wanted {
+            if age >= wanted {
                 break;
             }
         }

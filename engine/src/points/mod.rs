@@ -169,6 +169,17 @@ impl OpenContent {
         &self.supply
     }
 
+    /// The file that its media comes from.
+    pub fn source_name(&self) -> String {
+        match &self.supply {
+            ContentSupply::File(file) => {
+                let path = self.point.root.path.join(&file.facts.name);
+                path.display().to_string()
+            }
+            ContentSupply::Live(_) => self.point.config.source.to_string(),
+        }
+    }
+
     /// Its streams.
     pub fn streams(&self) -> &[StreamInfo] {
         &self.facts.streams

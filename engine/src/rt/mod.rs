@@ -8,12 +8,14 @@ mod alarm;
 mod doorbell;
 mod file;
 pub mod net;
+mod prefetch;
 mod send;
 mod system;
 
 pub use alarm::Alarm;
 pub use doorbell::{Doorbell, DoorbellHandle};
 pub use file::{Block, ReadFile};
+pub use prefetch::prefetch;
 pub use send::{Sent, duplicate, queued_bytes, send, set_send_buffer, shut_down, thread_cpu_time};
 pub use system::{allowed_cpus, host_name, lowest_priority, open_beneath, random_seed};
 

@@ -12,6 +12,7 @@ use super::wheel::Seat;
 use crate::ops::metrics::CoreCounters;
 use crate::points::OpenContent;
 use crate::ring::PacketStore;
+use crate::rt;
 use crate::source::{AsfFile, Cache};
 use copy::Copying;
 use file::FromFile;
@@ -44,6 +45,9 @@ pub struct Flow {
     /// Streams that are, or will be when the filter has settled, sent.
     selection: Selection,
     hold: Hold,
+    /// Nothing that the machine wrote waits in front of the media. Stays so: while a flow runs the
+    /// machine writes nothing.
+    pub clear: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -135,6 +139,7 @@ impl Flow {
             supply,
             selection,
             hold: Hold::Running,
+            clear: false,
         }
     }
 
@@ -157,12 +162,22 @@ impl Flow {
             supply: Supply::Copy(Copying::new(file, range)),
             selection: Selection::NONE,
             hold: Hold::Running,
+            clear: false,
         }
     }
 
     /// True while it runs ahead of real time, or as fast as it can.
     pub fn is_eager(&self) -> bool {
         self.outlet.pacer.rushed() || self.is_copy()
+    }
+
+    /// Begin to load what its turn needs; `near` adds what only the loaded flow points to.
+    pub fn prefetch(&self, near: bool) {
+        if near {
+            rt::prefetch(&raw const *self.outlet.framer, 16);
+        } else {
+            rt::prefetch(self, size_of::<Flow>());
+        }
     }
 
     /// True if it sends a file as it is.
@@ -183,6 +198,7 @@ impl Flow {
     /// Go on.
     pub fn go(&mut self) {
         self.hold = Hold::Running;
+        self.clear = false;
     }
 
     /// Change the selection; new streams begin at a key frame.

@@ -30,6 +30,10 @@ const SEND_BUFFER_COPY: u32 = 512 << 10;
 /// A send that is later than the cadence and this is counted as late.
 const LATE_SLACK: Duration = Duration::from_millis(50);
 
+/// Turns ahead of which a flow, and then what it points to, is prefetched.
+const FAR: usize = 3;
+const NEAR: usize = 1;
+
 type FlowKey = (u8, FlowId);
 
 /// The flow table of a core.
@@ -56,6 +60,14 @@ impl Flows {
     /// Flows now.
     pub fn count(&self) -> usize {
         self.count
+    }
+
+    /// Prefetch the flow that has its turn `ahead` turns later.
+    fn prefetch(&self, slice: &[u32], place: usize, ahead: usize, near: bool) {
+        let index = place.checked_sub(ahead).and_then(|p| slice.get(p));
+        if let Some(flow) = index.and_then(|i| self.slots.get(*i as usize)?.as_deref()) {
+            flow.prefetch(near);
+        }
     }
 
     fn insert(&mut self, flow: Flow, cadence: Duration, now: Time) -> u32 {
@@ -360,7 +372,10 @@ impl Shard {
                     place -= 1;
                     let flow = {
                         let flows = self.flows.borrow();
-                        flows.wheels[wheel].slice(slice).get(place).copied()
+                        let slice = flows.wheels[wheel].slice(slice);
+                        flows.prefetch(slice, place, FAR, false);
+                        flows.prefetch(slice, place, NEAR, true);
+                        slice.get(place).copied()
                     };
                     if let Some(index) = flow {
                         self.pump_flow(index, now);
@@ -377,8 +392,11 @@ impl Shard {
             let Some(flow) = flows.get_mut(index) else {
                 return;
             };
-            if !self.conns.borrow().is_clear(flow.conn) {
-                return;
+            if !flow.clear {
+                flow.clear = self.conns.borrow().is_clear(flow.conn);
+                if !flow.clear {
+                    return;
+                }
             }
             let was_eager = flow.is_eager();
             let pumped = flow.pump(&mut Turning {

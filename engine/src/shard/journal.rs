@@ -1,6 +1,7 @@
 //! What is written down about sessions: counters by point and protocol, and log records.
 
 use super::flow::Flow;
+use crate::front::Front;
 use crate::ops::config::PointConfig;
 use crate::ops::log::{Event, LogHandle, LogRecord, now_ms};
 use crate::ops::metrics::{Metrics, PointCounters};
@@ -87,9 +88,9 @@ impl Journal {
     /// is about, if it still runs.
     pub fn report(
         &mut self,
-        front: u8,
+        number: u8,
         report: Report,
-        protocol: Protocol,
+        front: &Front,
         running: Option<LogRecord>,
     ) {
         match report {
@@ -101,7 +102,7 @@ impl Journal {
                 user_agent,
                 log,
             } => {
-                let ended = flow.and_then(|flow| self.recent.get_mut(&(front, flow)));
+                let ended = flow.and_then(|flow| self.recent.get_mut(&(number, flow)));
                 let known = match ended {
                     Some(recent) => {
                         recent.logged = true;
@@ -120,7 +121,7 @@ impl Journal {
                         target,
                         user_agent,
                         session,
-                        ..LogRecord::new(event, protocol, peer, unknown(peer))
+                        ..LogRecord::new(event, front.protocol, peer, front.local)
                     },
                 };
                 self.log.push(record);
@@ -133,7 +134,7 @@ impl Journal {
                 reason,
             } => {
                 let event = Event::Refused { reason };
-                let mut record = LogRecord::new(event, protocol, peer, unknown(peer));
+                let mut record = LogRecord::new(event, front.protocol, peer, front.local);
                 record.target = target;
                 record.user_agent = user_agent;
                 record.status = status;
@@ -199,7 +200,7 @@ pub fn record_of(flow: &Flow, core: CoreId, local: Option<SocketAddr>, now: Time
         target: client.target.clone(),
         user_agent: client.user_agent.clone(),
         user: client.user.clone(),
-        content: point.source.to_string(),
+        content: flow.content.source_name(),
         started_ms: u64::try_from(began.as_millis()).unwrap_or(u64::MAX),
         sent_ms: u64::try_from(now.since(flow.begun).as_millis()).unwrap_or(u64::MAX),
         sent_bytes: flow.outlet.totals.bytes,

@@ -99,7 +99,7 @@ impl Shard {
         let now = rt::now();
         Rc::new(Shard {
             counters: parts.metrics.core(parts.id),
-            cache: Cache::new(parts.cache_bytes),
+            cache: Cache::new(parts.cache_bytes, parts.metrics.core(parts.id)),
             flows: RefCell::new(Flows::new(now)),
             journal: RefCell::new(Journal::new(parts.log.clone())),
             parts,
@@ -181,15 +181,15 @@ impl Shard {
     }
 
     /// Write down what a machine reports.
-    pub fn report(&self, front: u8, report: Report, protocol: Protocol) {
+    pub fn report(&self, number: u8, report: Report, front: &Front) {
         let about = match &report {
             Report::ClientLog { flow, .. } => *flow,
             Report::Refused { .. } => None,
         };
-        let running = about.and_then(|flow| self.running_record((front, flow)));
+        let running = about.and_then(|flow| self.running_record((number, flow)));
         self.journal
             .borrow_mut()
-            .report(front, report, protocol, running);
+            .report(number, report, front, running);
     }
 
     /// Write down that a peer broke the protocol.

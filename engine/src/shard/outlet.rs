@@ -81,6 +81,9 @@ pub struct Outlet {
     pub pacer: Pacer,
     /// The protocol's framing.
     pub framer: Box<dyn Framer>,
+    /// What the framing always answers, kept at hand.
+    in_place: bool,
+    overhead: u32,
     /// Packets before the one at the cursor.
     pub sequence: u32,
     /// What has left.
@@ -118,6 +121,8 @@ impl Outlet {
         Outlet {
             fd,
             pacer,
+            in_place: framer.in_place(),
+            overhead: framer.overhead(),
             framer,
             sequence: 0,
             totals: FlowTotals::default(),
@@ -170,7 +175,7 @@ impl Outlet {
         if cursor.seq == cursor.released {
             return released;
         }
-        let sent = if self.framer.in_place() {
+        let sent = if self.in_place {
             self.send_in_place(store, cursor, now, core)
         } else {
             self.send_assembled(store, cursor, now, scratch, core)
@@ -179,7 +184,7 @@ impl Outlet {
     }
 
     fn release<S: PacketStore>(&mut self, store: &S, cursor: &mut Cursor, now: Time) -> Turn {
-        let overhead = self.framer.overhead();
+        let overhead = self.overhead;
         let mut bytes = 0;
         // Lateness is told of the first packet of a turn: the others are nearer to their time.
         let mut lateness = None;
@@ -396,7 +401,7 @@ impl Outlet {
         fetch: impl Fn(u32, &mut dyn FnMut(u32, u16, &[u8])) -> Fetched,
     ) -> Turn {
         let keep_padding = self.framer.keeps_padding();
-        let overhead = self.framer.overhead();
+        let overhead = self.overhead;
         let mut verdict = None;
         let mut any = false;
         scratch.out.clear();

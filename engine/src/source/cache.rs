@@ -2,8 +2,10 @@
 //! sessions of a file share them; the page cache is the second level.
 
 use super::file::AsfFile;
+use crate::ops::metrics::CoreCounters;
 use crate::ring::Chunk;
 use crate::rt;
+use crossbeam::utils::CachePadded;
 use protocols::asf::Filter;
 use protocols::content::Selection;
 use protocols::media::PacketMeta;
@@ -11,6 +13,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Which form of the packets a session is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -75,7 +78,8 @@ enum State<T> {
 
 /// See the module.
 pub struct Cache {
-    budget: Cell<usize>,
+    counters: Arc<CachePadded<CoreCounters>>,
+    budget: usize,
     used: Cell<usize>,
     raw: RefCell<HashMap<RawKey, State<RawChunk>>>,
     framed: RefCell<HashMap<FramedKey, State<RefCell<Chunk>>>>,
@@ -85,9 +89,10 @@ pub struct Cache {
 
 impl Cache {
     /// An empty cache that holds at most about `budget` bytes.
-    pub fn new(budget: usize) -> Rc<Cache> {
+    pub fn new(budget: usize, counters: Arc<CachePadded<CoreCounters>>) -> Rc<Cache> {
         Rc::new(Cache {
-            budget: Cell::new(budget),
+            counters,
+            budget,
             used: Cell::new(0),
             raw: RefCell::default(),
             framed: RefCell::default(),
@@ -100,17 +105,13 @@ impl Cache {
         self.used.get()
     }
 
-    /// Change the bound; takes effect as pieces are added.
-    pub fn set_budget(&self, bytes: usize) {
-        self.budget.set(bytes);
-    }
-
     /// Packets of a file as they were read. Starts reading them if they are not here.
     pub fn raw(self: &Rc<Self>, file: &Rc<AsfFile>, chunk: u32) -> Piece<RawChunk> {
         let key = (file.id, chunk);
         if let Some(state) = self.raw.borrow().get(&key) {
-            return state.answer();
+            return state.answer(&self.counters);
         }
+        self.counters.cache_misses.inc();
         self.raw.borrow_mut().insert(key, State::Pending);
         let (cache, file) = (Rc::clone(self), Rc::clone(file));
         rt::spawn(async move {
@@ -148,8 +149,9 @@ impl Cache {
     ) -> Piece<RefCell<Chunk>> {
         let key = (file.id, chunk, variant);
         if let Some(state) = self.framed.borrow().get(&key) {
-            return state.answer();
+            return state.answer(&self.counters);
         }
+        self.counters.cache_misses.inc();
         if let Some(State::Held(raw)) = self.raw.borrow().get(&(file.id, chunk)) {
             let framed = Rc::new(RefCell::new(frame(file, &raw.piece, variant)));
             let raw_is_partial = raw.piece.count() < file.packets_per_chunk();
@@ -210,7 +212,7 @@ impl Cache {
         }
         // Two rounds at most: one takes the second chances away, one evicts.
         let mut tries = self.order.borrow().len() * 2;
-        while self.used.get() > self.budget.get() && tries > 0 {
+        while self.used.get() > self.budget && tries > 0 {
             tries -= 1;
             let Some(key) = self.order.borrow_mut().pop_front() else {
                 break;
@@ -257,12 +259,13 @@ impl<T> State<T> {
         }
     }
 
-    fn answer(&self) -> Piece<T> {
+    fn answer(&self, counters: &CoreCounters) -> Piece<T> {
         match self {
             State::Pending => Piece::Pending,
             State::Failed => Piece::Failed,
             State::Held(held) => {
                 held.touched.set(true);
+                counters.cache_hits.inc();
                 Piece::Ready(Rc::clone(&held.piece))
             }
         }

@@ -28,6 +28,7 @@ pub struct LoopSource {
     number: u32,
     /// End of what was sent on this turn, in the file's own time, ms.
     turn_end: u32,
+    caught_up: bool,
     failed: bool,
 }
 
@@ -42,6 +43,7 @@ impl LoopSource {
             next: 0,
             number: 0,
             turn_end: 0,
+            caught_up: false,
             failed: false,
         }
     }
@@ -49,6 +51,12 @@ impl LoopSource {
     /// The file.
     pub fn file(&self) -> &Rc<AsfFile> {
         &self.file
+    }
+
+    /// True if the last [`LoopSource::advance`] took everything that was due. False while a piece of
+    /// the file is being read, as after the start, when there is much to catch up with.
+    pub fn caught_up(&self) -> bool {
+        self.caught_up
     }
 
     /// True if the file can no longer be read.
@@ -69,6 +77,7 @@ impl LoopSource {
     pub fn advance(&mut self, now: Time, batch: &mut BatchBuilder) {
         let elapsed = now.since(self.origin).as_millis() as u32;
         let packet_size = self.file.packet_size();
+        self.caught_up = false;
         for _ in 0..PACKETS_PER_CALL_MAX {
             if self.next >= self.file.facts.packet_count {
                 self.turn();
@@ -96,6 +105,7 @@ impl LoopSource {
             };
             let due = send_time.wrapping_add(self.shift);
             if (due.wrapping_sub(elapsed) as i32) > 0 {
+                self.caught_up = true;
                 return;
             }
             let shift = self.shift;

@@ -1,15 +1,17 @@
 //! A scenario's workplace: content, configuration, server, runs, and the book of checks.
 
 use super::config::{Config, Point};
-use super::{Check, Context, local};
+use super::{Check, Context, Verdict, local};
 use crate::bench::{Bench, Report, SERVER, Source};
 use crate::content::{self, Recipe};
+use crate::environment::{self, Environment};
 use crate::floor::Settings;
 use crate::measure::{self, Given, Measurement, Subject};
 use crate::server::{Ready, Running};
 use crate::swarm::{Plan, Protocol, Target};
 use crate::sys::Placement;
-use crate::{environment, probe, procfs, report, wmsp};
+use crate::{probe, procfs, report, wmsp};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,6 +21,11 @@ pub struct Desk<'a> {
     pub name: &'static str,
     pub checks: Vec<Check>,
     pub runs: Vec<Measurement>,
+    environment: Environment,
+    /// Printed beside the following checks.
+    pub facts: String,
+    /// What disqualifies the runs that the following checks are about.
+    invalid: Option<String>,
 }
 
 /// One load of a scenario.
@@ -32,6 +39,7 @@ pub struct Load {
     pub live: bool,
     pub start_spread: Duration,
     pub ramp: Duration,
+    pub warm_up: Duration,
     pub window: Duration,
     pub slow: usize,
     pub cores: usize,
@@ -44,14 +52,47 @@ const WARM_UP: Duration = Duration::from_secs(8);
 const SETTLE: Duration = Duration::from_secs(30);
 /// Longest window that content is made for.
 const WINDOW_MAX: Duration = Duration::from_secs(20);
+/// Descriptors of a process beside its sessions.
+const DESCRIPTORS_SPARE: usize = 200;
+/// Of all listeners.
+const CONGESTION: &str = "cubic";
 /// Rate at which slow readers read.
 const SLOW_RATE: f64 = 0.06;
 
 impl Desk<'_> {
-    /// The scenario's number of sessions on this machine.
-    pub fn sessions(&self, wanted: usize) -> usize {
-        let scaled = (wanted as f64 * self.context.scale).round().max(1.0) as usize;
-        scaled.min(self.context.descriptors.saturating_sub(200))
+    pub fn new<'a>(context: &'a Context, name: &'static str, environment: Environment) -> Desk<'a> {
+        Desk {
+            context,
+            name,
+            checks: Vec::new(),
+            runs: Vec::new(),
+            environment,
+            facts: String::new(),
+            invalid: None,
+        }
+    }
+
+    /// The scenario's number of sessions. An error if the machine cannot have so many.
+    pub fn sessions(&self, wanted: usize) -> Result<usize, String> {
+        let scaled = self.scaled(wanted);
+        let need = scaled + DESCRIPTORS_SPARE;
+        if need > self.context.descriptors {
+            return Err(format!(
+                "{scaled} sessions need {need} descriptors, a process may have {} (ulimit -Hn)",
+                self.context.descriptors
+            ));
+        }
+        Ok(scaled)
+    }
+
+    /// As many of these sessions as the machine can have.
+    pub fn sessions_up_to(&self, wanted: usize) -> usize {
+        let most = self.context.descriptors.saturating_sub(DESCRIPTORS_SPARE);
+        self.scaled(wanted).min(most)
+    }
+
+    fn scaled(&self, wanted: usize) -> usize {
+        (wanted as f64 * self.context.scale).round().max(1.0) as usize
     }
 
     /// Length of the window.
@@ -61,35 +102,85 @@ impl Desk<'_> {
             .unwrap_or(Duration::from_secs(default_s))
     }
 
-    /// Bound of a share of CPU time: as stated where reception is charged elsewhere; where the
-    /// sender pays for it too, 1.6 times that.
-    pub fn cpu_bound(&self, stated: f64) -> f64 {
-        if self.context.card {
-            stated
-        } else {
-            stated * 1.6
-        }
+    /// The following checks are about these runs. One that lost sessions or sent faulty packets
+    /// meets no target, whatever it cost.
+    pub fn about(&mut self, runs: &[&Measurement]) {
+        let unserved: usize = runs.iter().map(|m| m.outcome.failed + m.outcome.lost).sum();
+        let faults: u64 = runs.iter().map(|m| m.server_faults()).sum();
+        self.invalid = (unserved > 0 || faults > 0)
+            .then(|| format!("{unserved} sessions failed or lost, {faults} faulty packets"));
+        self.facts = runs
+            .first()
+            .map_or(String::new(), |m| report::facts(m, &self.environment));
+    }
+
+    /// Facts about a server that sends nothing.
+    pub fn about_silence(&mut self, ring_depth: Option<String>, cadence_ms: u64) {
+        let m = Measurement {
+            congestion: Some(CONGESTION.into()),
+            given: Given {
+                cadence_ms: Some(cadence_ms as f64),
+                ring_depth,
+                ..Given::default()
+            },
+            bytes_per_send: Some(0.0),
+            ..Measurement::default()
+        };
+        self.about(&[&m]);
     }
 
     /// Note a number against its upper bound.
-    pub fn at_most(&mut self, what: &str, value: f64, bound: f64, unit: &str) {
-        let digits = if bound.abs() < 10.0 { 3 } else { 1 };
+    pub fn at_most(&mut self, target: &str, value: f64, bound: f64, unit: &str) {
+        self.at_most_with(target, value, bound, unit, "");
+    }
+
+    /// Ditto, with a remark beside the number.
+    pub fn at_most_with(&mut self, target: &str, value: f64, bound: f64, unit: &str, note: &str) {
         self.check(
-            what,
-            format!("at most {bound:.digits$} {unit}"),
-            format!("{value:.digits$} {unit}"),
+            target,
+            format!("at most {bound} {unit}"),
+            format!("{} {unit}{note}", shown(value, bound)),
             value <= bound,
         );
     }
 
+    /// Note a number against a bound that it must not reach.
+    pub fn under(&mut self, target: &str, value: f64, bound: f64, unit: &str) {
+        self.check(
+            target,
+            format!("under {bound} {unit}"),
+            format!("{} {unit}", shown(value, bound)),
+            value < bound,
+        );
+    }
+
     /// Note a comparison.
-    pub fn check(&mut self, what: &str, wanted: String, measured: String, met: bool) {
+    pub fn check(&mut self, target: &str, bound: String, mut measured: String, met: bool) {
+        if let Some(why) = &self.invalid {
+            measured = format!("{measured}, but {why}");
+        }
+        let verdict = Verdict::of(met && self.invalid.is_none());
+        self.note(target, bound, measured, verdict);
+    }
+
+    /// Note that something could not be found out.
+    pub fn not_measured(&mut self, target: &str, bound: &str, why: String) {
+        self.note(target, bound.into(), why, Verdict::NotMeasured);
+    }
+
+    /// Note a number that has no bound.
+    pub fn reported(&mut self, target: &str, measured: String) {
+        self.note(target, "-".into(), measured, Verdict::Reported);
+    }
+
+    fn note(&mut self, target: &str, bound: String, measured: String, verdict: Verdict) {
         self.checks.push(Check {
             scenario: self.name,
-            what: what.into(),
-            wanted: wanted.trim_end().into(),
+            target: target.into(),
+            bound: bound.trim_end().into(),
             measured: measured.trim_end().into(),
-            met: Some(met),
+            verdict,
+            facts: self.facts.clone(),
         });
     }
 
@@ -109,9 +200,14 @@ impl Desk<'_> {
     }
 
     /// Write a configuration; the command that serves it.
-    pub fn configure(&self, point: &Point, cores: usize) -> Result<Vec<String>, String> {
+    pub fn configure(
+        &self,
+        point: &Point,
+        cores: usize,
+        http: SocketAddr,
+    ) -> Result<Vec<String>, String> {
         let text = Config {
-            http: self.context.http,
+            http,
             admin: self.context.admin,
             cpus: cpus(cores, self.context),
             cache_dir: self.context.dir.join("cache"),
@@ -131,10 +227,7 @@ impl Desk<'_> {
     /// Where and how what is started runs.
     pub fn placement(&self, cores: usize) -> Placement {
         Placement {
-            cpus: match cores {
-                1 => vec![self.context.server_cpu],
-                _ => Vec::new(),
-            },
+            cpus: cpus(cores, self.context),
             fifo: self.context.fifo,
             ..Placement::default()
         }
@@ -142,7 +235,7 @@ impl Desk<'_> {
 
     /// Start the server alone.
     pub fn start(&self, point: &Point) -> Result<Running, String> {
-        let words = self.configure(point, 1)?;
+        let words = self.configure(point, 1, self.context.http)?;
         let log = self.log();
         Running::start(
             &words,
@@ -153,7 +246,8 @@ impl Desk<'_> {
         )
     }
 
-    fn log(&self) -> PathBuf {
+    /// Where the server's stderr goes.
+    pub fn log(&self) -> PathBuf {
         self.context.dir.join(format!("{}.log", self.name))
     }
 
@@ -168,7 +262,7 @@ impl Desk<'_> {
         let cadence = Duration::from_millis(load.point.cadence_ms);
         let bench = Bench {
             server: Some(Source::Start {
-                words: self.configure(&load.point, load.cores)?,
+                words: self.configure(&load.point, load.cores, self.context.http)?,
                 ready: ready(self.context),
                 log: Some(self.log()),
             }),
@@ -181,7 +275,7 @@ impl Desk<'_> {
                 bit_rate: 0,
                 packet_size: 0,
                 cadence,
-                congestion: "cubic".into(),
+                congestion: CONGESTION.into(),
             }),
             cadence,
             ring_depth: None,
@@ -198,7 +292,7 @@ impl Desk<'_> {
     /// Run a load once against a server that is kept for the whole of it; also how the CPU time
     /// is spread over the server's threads, the busiest first.
     pub fn single(&mut self, load: &Load) -> Result<(Measurement, Vec<f64>), String> {
-        let words = self.configure(&load.point, load.cores)?;
+        let words = self.configure(&load.point, load.cores, self.context.http)?;
         let log = self.log();
         let placement = self.placement(load.cores);
         let server = Running::start(&words, &placement, &ready(self.context), SETTLE, Some(&log))?;
@@ -239,59 +333,58 @@ impl Desk<'_> {
         Ok((m, spent))
     }
 
-    /// What every load is held against: nobody fails, is lost, or gets a faulty packet.
-    pub fn all_served(&mut self, runs: &[&Measurement]) {
-        let unserved: usize = runs.iter().map(|m| m.outcome.failed + m.outcome.lost).sum();
-        let faults: u64 = runs.iter().map(|m| m.server_faults()).sum();
-        let skips: u64 = runs.iter().map(|m| m.outcome.checks.gaps).sum();
-        self.at_most("sessions failed or lost", unserved as f64, 0.0, "");
-        self.at_most("faulty packets", faults as f64, 0.0, "");
-        self.at_most("skips", skips as f64, 0.0, "");
-    }
-
-    /// Lateness at most the cadence and 5 ms, in the better round.
-    pub fn punctual(&mut self, report: &Report, load: &Load) {
-        let p999 = |m: &Measurement| {
-            if load.live {
-                m.outcome.lateness_ms.p999
-            } else {
-                m.outcome.own_lateness_ms.p999
-            }
-        };
-        let best = least(servers(report).into_iter().map(p999));
-        let bound = load.point.cadence_ms as f64 + 5.0;
-        self.at_most("lateness p99.9", best, bound, "ms");
+    /// CPU s per GB in the cheapest of the runs.
+    pub fn price(&mut self, target: &str, runs: &[&Measurement], bound: f64) {
+        let cheapest = cheapest(runs);
+        self.at_most(target, cheapest, bound, "s/GB");
     }
 
     /// CPU against the floor.
     pub fn near_the_floor(&mut self, report: &Report, bound: f64) {
-        match report.summaries.first().and_then(|s| s.ratio) {
-            Some(ratio) => self.at_most("CPU against the floor", ratio, bound, "x"),
-            None => self.checks.push(Check {
-                scenario: self.name,
-                what: "CPU against the floor".into(),
-                wanted: format!("at most {bound} x"),
-                measured: "no cost was measured".into(),
-                met: None,
-            }),
+        let target = format!("CPU against floor, N = {}", sessions_of(report));
+        match report.summaries.first() {
+            Some(s) if s.ratio.is_some() => self.at_most_with(
+                &target,
+                s.ratio.unwrap_or(f64::MAX),
+                bound,
+                "x",
+                &format!(
+                    " ({:.3} against {:.3} s/GB)",
+                    s.server_s_per_gb.unwrap_or(0.0),
+                    s.floor_s_per_gb.unwrap_or(0.0)
+                ),
+            ),
+            _ => self.not_measured(&target, "a ratio", "no cost was measured".into()),
         }
     }
+}
 
-    /// Memory: at most 10 kB a session, the server's half of the kernel's memory included.
-    pub fn small(&mut self, report: &Report) {
-        let per_session = |m: &Measurement| {
-            m.memory.map_or(f64::MAX, |mem| {
-                mem.rss_per_session + mem.kernel_per_session_both_ends / 2.0
-            })
-        };
-        let best = least(servers(report).into_iter().map(per_session));
-        self.at_most("memory per session, kernel included", best, 10_000.0, "B");
-    }
+fn sessions_of(report: &Report) -> usize {
+    report.summaries.first().map_or(0, |s| s.sessions)
+}
+
+/// As many digits as the bound deserves.
+fn shown(value: f64, bound: f64) -> String {
+    let digits = match bound.abs() {
+        b if b == 0.0 || b >= 1000.0 => 0,
+        b if b >= 10.0 => 1,
+        _ => 3,
+    };
+    format!("{value:.digits$}")
 }
 
 /// Runs of the server, not of the floor.
 pub fn servers(report: &Report) -> Vec<&Measurement> {
     report.runs.iter().filter(|m| m.label == SERVER).collect()
+}
+
+/// CPU s per GB of the cheapest run that has a cost.
+pub fn cheapest(runs: &[&Measurement]) -> f64 {
+    least(
+        runs.iter()
+            .filter_map(|m| m.cost.map(|c| c.process_s_per_gb))
+            .filter(|&s| s > 0.0),
+    )
 }
 
 pub fn least(values: impl Iterator<Item = f64>) -> f64 {
@@ -315,7 +408,7 @@ fn plan(load: &Load) -> Plan {
         sessions: 0,
         ramp: load.ramp,
         settle: SETTLE,
-        warm_up: WARM_UP,
+        warm_up: load.warm_up,
         window: load.window,
         protocol: Protocol::Wmsp,
         player: wmsp::Player::Nine,
@@ -329,22 +422,25 @@ fn plan(load: &Load) -> Plan {
     }
 }
 
+/// Content of a live load.
+pub fn live_recipe(bit_rate: u32) -> Recipe {
+    Recipe {
+        seconds: 120,
+        bit_rate,
+        packet_size: 3200,
+        audio_only: bit_rate == AUDIO_RATE,
+        seed: 1,
+    }
+}
+
 /// A live load from a file that does not come round within the run.
 pub fn live(
     desk: &Desk<'_>,
     sessions: usize,
     bit_rate: u32,
-    packet_size: u16,
     cadence_ms: u64,
 ) -> Result<Load, String> {
-    let sessions = desk.sessions(sessions);
-    let recipe = Recipe {
-        seconds: 120,
-        bit_rate,
-        packet_size,
-        audio_only: bit_rate == AUDIO_RATE,
-        seed: 1,
-    };
+    let recipe = live_recipe(bit_rate);
     let dir = desk.content(&recipe, 1)?;
     let file = if recipe.audio_only {
         "f0.wma"
@@ -363,11 +459,12 @@ pub fn live(
         files: 1,
         live: true,
         start_spread: Duration::ZERO,
-        ramp: Duration::from_millis(2 * sessions as u64).min(Duration::from_secs(10)),
+        ramp: Duration::from_millis(sessions as u64),
+        warm_up: WARM_UP,
         window: desk.window(10),
         slow: 0,
         cores: 1,
-        floor: true,
+        floor: false,
     })
 }
 
@@ -389,7 +486,7 @@ pub fn on_demand(
         seed: 1,
     };
     let dir = desk.content(&recipe, files)?;
-    let sessions = desk.sessions(sessions);
+    let sessions = desk.sessions(sessions)?;
     Ok(Load {
         sessions,
         point: Point {
@@ -402,10 +499,11 @@ pub fn on_demand(
         files,
         live: false,
         start_spread: Duration::from_secs(20),
-        ramp: Duration::from_millis(2 * sessions as u64).min(Duration::from_secs(10)),
+        ramp: Duration::from_millis(2 * sessions as u64),
+        warm_up: WARM_UP,
         window: desk.window(10).min(WINDOW_MAX),
         slow: 0,
         cores: 1,
-        floor: true,
+        floor: false,
     })
 }

@@ -25,6 +25,8 @@ pub(super) struct Crowd<'a> {
     pub start_ns: u64,
     next_slow_ns: u64,
     pub ledger: Ledger,
+    /// Slow sessions read as fast as they can.
+    pub drain: bool,
 }
 
 impl<'a> Crowd<'a> {
@@ -41,6 +43,7 @@ impl<'a> Crowd<'a> {
             start_ns: 0,
             next_slow_ns: 0,
             ledger: Ledger::new(plan),
+            drain: false,
         })
     }
 
@@ -237,6 +240,9 @@ impl<'a> Crowd<'a> {
                 continue;
             };
             session.allowance = (session.allowance + share).min(share * 50.0);
+            if self.drain {
+                session.allowance = BUFFER as f64;
+            }
             let want = (session.allowance as usize).min(BUFFER);
             if want < 256 {
                 continue;

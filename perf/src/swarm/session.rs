@@ -38,6 +38,7 @@ pub(super) struct Session {
     pub timeline: usize,
     pub own_zero_us: i64,
     pub allowance: f64,
+    pub moved: bool,
 }
 
 impl Session {
@@ -58,6 +59,7 @@ impl Session {
             timeline: 0,
             own_zero_us: i64::MAX,
             allowance: 0.0,
+            moved: false,
         }
     }
 
@@ -81,6 +83,8 @@ pub(super) struct Ledger {
     pub response: Durations,
     pub checks: Checks,
     pub slow_checks: Checks,
+    pub slow_moved: usize,
+    pub landings: Vec<u32>,
     pub reasons: BTreeMap<String, usize>,
     pub playing: usize,
     pub failed: usize,
@@ -198,13 +202,14 @@ fn on_data(session: &mut Session, ledger: &mut Ledger, head: &DataHead, now: u64
         ledger.playing += 1;
         ledger.first_media.record((now - session.started_ns) / 1000);
     }
-    let restarted = check_packet(
-        session,
-        first,
-        ledger.checks_of(session.slow),
-        head,
-        packet_size,
-    );
+    let checks = ledger.checks_of(session.slow);
+    let gaps = checks.gaps;
+    let restarted = check_packet(session, first, checks, head, packet_size);
+    if session.slow && ledger.slow_checks.gaps > gaps {
+        ledger.landings.push(head.location);
+        ledger.slow_moved += usize::from(!session.moved);
+        session.moved = true;
+    }
     let Some(send_time) = head.send_time else {
         return;
     };
@@ -290,6 +295,8 @@ impl Ledger {
             response: Durations::default(),
             checks: Checks::default(),
             slow_checks: Checks::default(),
+            slow_moved: 0,
+            landings: Vec::new(),
             reasons: BTreeMap::new(),
             playing: 0,
             failed: 0,

@@ -50,7 +50,7 @@ pub fn wire_len(index: usize, reason: u32) -> usize {
 }
 
 /// The three packets for a reply whose head has `head_len` bytes, to be written so that the first
-/// shares a segment with the head and the second stands alone (BW-03 to BW-06). Every byte after
+/// shares a segment with the head and the second stands alone (BW-03, BW-04, BW-05, BW-06). Every byte after
 /// the Reason comes from `rng`, so that nothing on the way can compress it.
 pub fn packets(head_len: usize, rng: &mut impl RngCore) -> [Vec<u8>; 3] {
     let reason = reason(head_len);
@@ -80,8 +80,8 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// The last byte of the next packet arrived; `wire_len` is its size on the connection. Packets
-    /// after the third are ignored.
+    /// The last byte of the next packet arrived; `wire_len` is its size on the connection, or on
+    /// the link if the headers around it are to count. Packets after the third are ignored.
     pub fn arrived(&mut self, wire_len: usize, now: Time) {
         if self.seen >= 3 {
             return;

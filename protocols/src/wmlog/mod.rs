@@ -8,6 +8,7 @@
 pub mod client;
 pub mod field;
 pub mod file;
+pub mod fuzz;
 pub mod mmsp;
 pub mod relay;
 mod value;

@@ -5,6 +5,7 @@ pub mod cdl;
 pub mod client;
 pub mod features;
 pub mod framer;
+pub mod fuzz;
 pub mod packet;
 pub mod pragma;
 pub mod remote_event;

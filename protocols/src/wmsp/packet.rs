@@ -3,7 +3,7 @@
 //! All integers are little-endian (WMSP-01). A packet is a four-byte framing header and, by kind, a
 //! Reason, an MMS packet, both or neither.
 
-use rand_chacha::rand_core::RngCore;
+use crate::rate::packet_pair;
 
 /// Bytes of the framing header.
 pub const FRAMING_LEN: usize = 4;
@@ -18,10 +18,6 @@ pub const FRAME: u8 = 0x24;
 /// The B bit: the next packet follows without deliberate delay.
 pub const FRAME_B: u8 = 0x80;
 
-/// Bytes of a whole packet-pair set on the wire, whatever the response head's length.
-pub const PAIR_TOTAL: usize = 2080;
-/// Largest Reason of a packet-pair packet.
-pub const PAIR_REASON_MAX: usize = 504;
 /// Number of packets in a packet-pair set.
 pub const PAIR_COUNT: u8 = 3;
 
@@ -155,39 +151,6 @@ pub fn with_reason(id: PacketId, reason: u32) -> [u8; 8] {
 
 /// `$T`, four bytes in all (WMSP-24).
 pub const TEST: [u8; 4] = [FRAME, b'T', 0, 0];
-
-/// PacketLength of the `ordinal`th (0-based) `$P`: a constant that does not tell its size.
-const fn pair_length_field(ordinal: u8) -> u16 {
-    if ordinal < 2 { 504 } else { 1048 }
-}
-
-/// Bytes after the Reason of the `ordinal`th (0-based) `$P` with this Reason.
-const fn pair_payload_len(ordinal: u8, reason: usize) -> usize {
-    match ordinal {
-        0 => PAIR_REASON_MAX - reason,
-        1 => 504,
-        _ => 1048 + reason,
-    }
-}
-
-/// The Reason of a packet-pair set that follows a response head of `head_len` bytes.
-pub fn pair_reason(head_len: usize) -> usize {
-    head_len.min(PAIR_REASON_MAX)
-}
-
-/// Append the `ordinal`th (0-based) packet of a packet-pair set (WMSP-22, BW-04).
-///
-/// `head_len` is the length of the HTTP response head in bytes, blank line included. The payload
-/// comes straight from `rng`: no two are alike and none can be compressed (WMSP-23, BW-05).
-pub fn put_pair(ordinal: u8, head_len: usize, rng: &mut impl RngCore, out: &mut Vec<u8>) {
-    let reason = pair_reason(head_len);
-    out.extend_from_slice(&[FRAME, PacketId::Pair as u8]);
-    out.extend_from_slice(&pair_length_field(ordinal).to_le_bytes());
-    out.extend_from_slice(&(reason as u32).to_le_bytes());
-    let start = out.len();
-    out.resize(start + pair_payload_len(ordinal, reason), 0);
-    rng.fill_bytes(&mut out[start..]);
-}
 
 /// The MMS packet inside a `$D`, `$H` or `$M`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -336,13 +299,13 @@ fn parse_pair(buf: &[u8], pairs: u8) -> Result<Parsed<'_>, PacketFault> {
         return Ok(Parsed::Needs(8));
     };
     let reason = u32::from_le_bytes(*reason);
-    if reason as usize > PAIR_REASON_MAX {
+    if reason > packet_pair::REASON_MAX {
         return Err(PacketFault {
             at: 4,
             reason: "more than 504 in Reason",
         });
     }
-    let total = 8 + pair_payload_len(pairs, reason as usize);
+    let total = packet_pair::wire_len(usize::from(pairs), reason);
     if buf.len() < total {
         return Ok(Parsed::Needs(total));
     }

@@ -117,7 +117,7 @@ mod tests {
         12,context-type,3,1,2,14,WMS_USER_AGENT,31,17,NSPlayer/12.0.0.1,13,WMS_USER_GUID,31,38,{11223344-1122-1122-1122-AABBCCDDEEFF}\r\n\
         12,context-type,3,1,5,24,@WMS_COMMAND_CONTEXT_URL,31,14,http://h/a.wmv,12,@.REMOTE_LOG,31,11,<XML></XML>\r\n";
 
-    // WMSP-27, WMLOG-30
+    // WMSP-27, WMLOG-30, WMLOG-31
     #[test]
     fn the_example_of_the_reference() {
         let event = RemoteEvent::parse(EXAMPLE.as_bytes()).unwrap();

@@ -11,6 +11,9 @@ pub struct StreamRef {
     decimal: Option<u16>,
 }
 
+/// The flag of encrypted content in the word that holds a stream's number.
+const ENCRYPTED: u16 = 0x8000;
+
 impl StreamRef {
     /// A stream by its number.
     pub const fn new(number: u8) -> StreamRef {
@@ -31,13 +34,16 @@ impl StreamRef {
     }
 
     /// The number that it names among `streams`: the hexadecimal reading if the content has it,
-    /// else the decimal one (WMSP-123).
+    /// else the decimal one, else the hexadecimal one without the high bit: MPlayer copies the
+    /// whole flags word of an encrypted stream, `8002` for 2 (WMSP-123).
     pub fn among(self, streams: &[StreamInfo]) -> Option<u8> {
         let found = |n: u16| {
             let n = u8::try_from(n).ok()?;
             streams.iter().any(|s| s.number == n).then_some(n)
         };
-        found(self.hex).or_else(|| self.decimal.and_then(found))
+        found(self.hex)
+            .or_else(|| self.decimal.and_then(found))
+            .or_else(|| found(self.hex & !ENCRYPTED))
     }
 }
 
@@ -177,6 +183,17 @@ mod tests {
             Selection::of([10, 11])
         );
         assert_eq!(select("ffff:99:0", &[1]), Selection::NONE);
+    }
+
+    // WMSP-123: MPlayer names encrypted streams with their flag.
+    #[test]
+    fn the_flag_of_encrypted_streams_is_no_part_of_their_number() {
+        assert_eq!(
+            select("ffff:8002:0 ffff:8001:0 ", &[1, 2]),
+            Selection::of([1, 2])
+        );
+        assert_eq!(select("ffff:8011:0", &[11, 17]), Selection::of([17]));
+        assert_eq!(select("ffff:8003:0", &[1, 2]), Selection::NONE);
     }
 
     #[test]

@@ -20,6 +20,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How long the end of a session (stop, log) may take.
 const FINISH_LIMIT: Duration = Duration::from_secs(5);
+/// Bytes of IPv4 and TCP around each segment: they take their time on the link, too.
+const SEGMENT_HEADERS: usize = 40;
 /// How long a probe lasts if nothing else is said.
 const DURATION: Duration = Duration::from_secs(10);
 /// Announcements inside announcements.
@@ -149,6 +151,9 @@ fn references(text: &str, base: Option<&Url>) -> Vec<String> {
 fn play(args: &Args, url: &str, output: Output) -> Result<Playback, String> {
     let client = Client::new(client_config(args, url)).map_err(|e| format!("{url}: {e}"))?;
     let mut driver = Driver::new(client);
+    if args.packet_pair {
+        driver = driver.precise();
+    }
     let mut saver = args.save.as_deref().map(Saver::new);
     let mut seen = Seen::new(url);
     let mut progress = Progress::new(output);
@@ -191,6 +196,7 @@ fn client_config(args: &Args, url: &str) -> ClientConfig {
     ClientConfig {
         version: args.player_version.clone(),
         packet_pair: args.packet_pair,
+        segment_headers: SEGMENT_HEADERS,
         pipelined: args.pipelined,
         accel: args.accel.map(|bits_per_second| Accel {
             bits_per_second,

@@ -1,12 +1,12 @@
 //! Sessions whose connections land on different cores, many at a time, and the end of it all.
 
 use crate::need;
+use crate::support::wire::{begin, client_id};
 use crate::support::{
     Libmms, Server, Tracks, assert_same, content, file_on_disk, packets, run_in_loop,
 };
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::Read;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -57,65 +57,31 @@ fn counters(server: &Server, family: &str) -> BTreeMap<String, u64> {
 // WMSP-42, WMSP-49
 #[test]
 fn a_session_is_found_from_whatever_core_a_connection_lands_on() {
+    const AGENT: &str = "NSPlayer/11.0.0.1";
     let server = Server::start();
-    let address = server.url("", "").trim_matches(['/', ':']).to_owned();
-    let ask = |line: &str, pragma: &str| -> (String, TcpStream) {
-        let mut stream = TcpStream::connect(&address).expect("the server listens");
-        stream
-            .set_read_timeout(Some(Duration::from_secs(10)))
-            .expect("a socket");
-        let request = format!(
-            "{line} HTTP/1.0\r\nHost: {address}\r\nUser-Agent: NSPlayer/11.0.0.1\r\n\
-             Pragma: no-cache\r\n{pragma}Content-Length: 0\r\n\r\n"
-        );
-        stream
-            .write_all(request.as_bytes())
-            .expect("the server reads");
-        let mut head = Vec::new();
-        let mut byte = [0];
-        while !head.ends_with(b"\r\n\r\n") {
-            assert_eq!(
-                stream.read(&mut byte).expect("an answer"),
-                1,
-                "cut: {}",
-                String::from_utf8_lossy(&head)
-            );
-            head.push(byte[0]);
-        }
-        (String::from_utf8(head).expect("text"), stream)
-    };
     for _ in 0..SESSIONS {
-        let (described, _) = ask("GET /live", "");
+        let (described, _) = begin(&server, "GET /live", AGENT, &["Pragma: no-cache"]);
         let id = client_id(&described).expect("a client-id");
-        let token = format!("Pragma: client-id={id}\r\n");
-        let (played, mut media) = ask(
-            "GET /live",
-            &format!(
-                "{token}Pragma: xPlayStrm=1\r\nPragma: stream-switch-count=2\r\nPragma: stream-switch-entry=ffff:1:0 ffff:2:0\r\n"
-            ),
-        );
+        let token = format!("Pragma: client-id={id}");
+        let play = [
+            &token,
+            "Pragma: xPlayStrm=1",
+            "Pragma: stream-switch-count=2",
+            "Pragma: stream-switch-entry=ffff:1:0 ffff:2:0",
+        ];
+        let (played, mut media) = begin(&server, "GET /live", AGENT, &play);
         assert!(played.starts_with("HTTP/1.0 200"), "{played}");
         assert_eq!(client_id(&played), Some(id), "{played}");
         assert!(!played.contains("xResetStrm"), "{played}");
         let mut byte = [0];
         media.read_exact(&mut byte).expect("a packet");
         assert_eq!(byte[0] & 0x7f, b'$');
-        let (kept, _) = ask(
-            "POST /live",
-            &format!("{token}Pragma: xKeepAliveInPause=1\r\n"),
-        );
+        let keep = [&token, "Pragma: xKeepAliveInPause=1"];
+        let (kept, _) = begin(&server, "POST /live", AGENT, &keep);
         assert!(kept.starts_with("HTTP/1.0 200"), "{kept}");
     }
-    let (unknown, _) = ask("GET /live", "Pragma: client-id=1\r\n");
+    let (unknown, _) = begin(&server, "GET /live", AGENT, &["Pragma: client-id=1"]);
     assert!(unknown.contains("xResetStrm=1"), "{unknown}");
-}
-
-fn client_id(head: &str) -> Option<u32> {
-    let digits = head.split_once("client-id=")?.1;
-    let end = digits
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(digits.len());
-    digits[..end].parse().ok()
 }
 
 #[test]

@@ -50,6 +50,7 @@ fn cut_off(mut tracks: Tracks) -> Tracks {
     tracks
 }
 
+// ASF-57
 #[test]
 fn ffmpeg_receives_a_gapless_run_over_wmsp_and_http() {
     need!(Ffmpeg);

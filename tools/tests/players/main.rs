@@ -15,3 +15,4 @@ mod own_client;
 mod seek;
 mod selection;
 mod support;
+mod wire;

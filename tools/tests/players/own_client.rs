@@ -73,3 +73,22 @@ fn it_receives_a_gapless_run_of_a_broadcast() {
         }
     });
 }
+
+#[test]
+fn a_burst_from_the_past_has_no_gap_wherever_in_the_broadcast_it_begins() {
+    need!(Ffmpeg);
+    let server = Server::shared();
+    let want = packets(&file_on_disk(&content("clip.wmv")), &[]);
+    // One after the other, half a second each: every distance to the key frames of the loop is met.
+    for join in 0..20 {
+        let args = ["--duration", "500ms", "--accel", "3500000"];
+        let (_dir, file) = Probe { args: &args }.play(&server.url("http", "live"), LIMIT);
+        for (track, units) in packets(&file_on_disk(&file), &[]) {
+            let start = run_in_loop(&units[..units.len() - 1], &want[&track]);
+            assert!(
+                start.is_some_and(|at| want[&track][at].key),
+                "join {join}: {track}: {start:?}"
+            );
+        }
+    }
+}

@@ -20,7 +20,7 @@ pub struct PointConfig {
     pub kind: PointKind,
     /// Where its media comes from.
     pub source: Source,
-    /// How often a session is served: multiples of 5 ms, 5 ms to 1 s (design decision 18).
+    /// How often a session is served: whole milliseconds, 5 ms to 1 s (design decision 18).
     #[serde(default = "default_cadence")]
     pub cadence: Span,
     /// Broadcast: how much history the ring keeps; what a joining client can be given at once.

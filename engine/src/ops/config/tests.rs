@@ -108,7 +108,7 @@ fn text_that_is_no_toml_is_named_with_its_line() {
 fn every_value_out_of_range_is_told_at_once() {
     let error = parse(
         "[limits]\nmemory = \"1KiB\"\n[[point]]\nname = \"a\"\nkind = \"broadcast\"\nsource = \"x\"\n\
-         cadence = \"7ms\"\nbuffer = \"2m\"\n[[point]]\nname = \"A\"\nkind = \"on-demand\"\nsource = \"y\"\n",
+         cadence = \"4ms\"\nbuffer = \"2m\"\n[[point]]\nname = \"A\"\nkind = \"on-demand\"\nsource = \"y\"\n",
     )
     .expect_err("four mistakes");
     let found: Vec<(Option<usize>, &str)> = error
@@ -132,6 +132,27 @@ fn every_value_out_of_range_is_told_at_once() {
         ),
         "{text}"
     );
+}
+
+#[test]
+fn a_cadence_is_any_whole_millisecond_in_its_range() {
+    let point = |cadence: &str| {
+        format!(
+            "[[point]]\nname = \"a\"\nkind = \"broadcast\"\nsource = \"x\"\ncadence = \"{cadence}\"\n"
+        )
+    };
+    for ms in [5, 7, 57, 230, 999, 1000] {
+        let config = parse(&point(&format!("{ms}ms"))).expect("allowed");
+        assert_eq!(config.points[0].cadence, Span::millis(ms));
+    }
+    for bad in ["4ms", "1001ms", "57.5ms"] {
+        let p = problem(&point(bad));
+        assert_eq!(
+            (p.line, p.key.as_str()),
+            (Some(5), "point[1].cadence"),
+            "{bad}"
+        );
+    }
 }
 
 #[test]

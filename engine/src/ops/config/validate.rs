@@ -22,8 +22,8 @@ pub const POINT_COUNT_MAX: usize = 4096;
 const POINT_NAME_BYTES_MAX: usize = 64;
 /// Longest realm, bytes.
 const REALM_BYTES_MAX: usize = 128;
-/// The base tick that cadences are multiples of, ms.
-const TICK_MS: u64 = 5;
+/// The shortest cadence: the base tick of the wheels.
+const CADENCE_MIN: Span = Span::millis(5);
 
 /// Checks everything.
 pub(super) fn config(config: &Config) -> Vec<Complaint> {
@@ -277,18 +277,7 @@ fn point_at(prefix: &str, p: &PointConfig, others: &[PointConfig]) -> Vec<Compla
         };
         found.add(&key("name"), what);
     }
-    found.range(
-        &key("cadence"),
-        p.cadence,
-        Span::millis(TICK_MS),
-        Span::secs(1),
-    );
-    if !p.cadence.as_millis().is_multiple_of(TICK_MS) {
-        found.add(
-            &key("cadence"),
-            format!("is {}; must be a multiple of {TICK_MS}ms", p.cadence),
-        );
-    }
+    found.range(&key("cadence"), p.cadence, CADENCE_MIN, Span::secs(1));
     found.range(&key("buffer"), p.buffer, Span::secs(1), Span::secs(60));
     if p.max_accel_duration > Span::default() {
         found.range(

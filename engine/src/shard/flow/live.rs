@@ -65,7 +65,12 @@ impl Live {
                 match skip_ahead(ring, cursor, outlet, self.feed.buffer(), t) {
                     Skip::None => {}
                     Skip::Skipped => {
+                        // Through the filter again: what precedes the key frame in its packet
+                        // belongs to frames that were skipped (ASF-56).
                         self.at_head = false;
+                        let streams = &self.feed.head.streams;
+                        let filter = Filter::start(selection, streams);
+                        self.reading = Reading::Filtering(Box::new(filter));
                         return Step::Again;
                     }
                     Skip::Lost => return Step::Dead,

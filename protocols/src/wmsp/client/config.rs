@@ -32,6 +32,9 @@ pub struct ClientConfig {
     pub http: HttpVersion,
     /// Ask for a packet pair.
     pub packet_pair: bool,
+    /// Bytes of lower layers' headers around each segment, which the estimate of a packet pair is
+    /// to count as well (bandwidth-and-start.md 3: 40 for TCP over IPv4). 0: only what this layer sees.
+    pub segment_headers: usize,
     /// Try pipelining.
     pub pipelined: bool,
     /// Let the server choose streams at the start of the next entry.
@@ -94,6 +97,7 @@ impl ClientConfig {
             via_cache_proxy: false,
             http: HttpVersion::Http11,
             packet_pair: true,
+            segment_headers: 0,
             pipelined: true,
             predictive: true,
             accel: None,

@@ -49,7 +49,7 @@ impl Client {
     fn event(&mut self, now: Time, event: Event) {
         match event {
             Event::Pair(len) => {
-                self.pair.arrived(len, now);
+                self.pair.arrived(len + self.config.segment_headers, now);
                 if let Some(rate) = self.pair.bits_per_second() {
                     self.report(IngestEvent::Bandwidth(rate));
                 }

@@ -10,6 +10,7 @@ use crate::content::{Content, Protocol};
 use crate::http::head::{Method, Version};
 use crate::machine::Output;
 use crate::machine::{ConnId, Time};
+use crate::rate::packet_pair;
 use crate::wmsp::cdl;
 use crate::wmsp::features;
 use crate::wmsp::packet::{self, PacketId};
@@ -71,7 +72,7 @@ impl Server {
         let close = ex.wants_close();
         let pair = ex.pragma.packet_pair;
         let media = media_head(&content, client, 0, false);
-        let length = media.len() + if pair { packet::PAIR_TOTAL } else { 0 };
+        let length = media.len() + if pair { packet_pair::TOTAL } else { 0 };
         let head = self.compose(
             &ex,
             200,
@@ -117,11 +118,8 @@ impl Server {
             first.extend_from_slice(media);
             return self.send(conn, first);
         }
-        let head_len = first.len();
-        packet::put_pair(0, head_len, &mut self.rng, &mut first);
-        let (mut second, mut third) = (Vec::new(), Vec::new());
-        packet::put_pair(1, head_len, &mut self.rng, &mut second);
-        packet::put_pair(2, head_len, &mut self.rng, &mut third);
+        let [pair, second, mut third] = packet_pair::packets(first.len(), &mut self.rng);
+        first.extend_from_slice(&pair);
         third.extend_from_slice(media);
         self.send(conn, first);
         self.send(conn, second);

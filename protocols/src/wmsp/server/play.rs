@@ -423,7 +423,7 @@ fn asked_accel(p: &RequestPragma, client: Client) -> Option<Accel> {
     burst(p, client).or(players_accel(p, client))
 }
 
-/// What was granted, token by token as it was asked, and never more (WMSP-61 to WMSP-64, BW-23,
+/// What was granted, token by token as it was asked, and never more (WMSP-61, WMSP-62, WMSP-63, WMSP-64, BW-23,
 /// BW-24, BW-27, BW-29).
 pub(super) fn granted(p: &RequestPragma, client: Client, cue: &Cue) -> ReplyPragma {
     let mut reply = ReplyPragma {

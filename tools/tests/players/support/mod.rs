@@ -4,10 +4,11 @@ mod players;
 mod process;
 mod server;
 mod tracks;
+pub mod wire;
 
 pub use players::{Libmms, Probe, Tool, download, downloader, ffmpeg, mplayer, vlc, vlc_dump};
 pub use process::{TempDir, run, run_until};
-pub use server::{Ringcast, Server};
+pub use server::{LARGE_HEADER, Ringcast, Server};
 pub use tracks::{
     Tracks, Unit, assert_same, decoded, file_on_disk, packets, run_in_loop, shown_frames,
 };

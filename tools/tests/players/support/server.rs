@@ -3,7 +3,7 @@
 use super::{TempDir, content};
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, Weak};
@@ -98,7 +98,11 @@ impl Drop for Ringcast {
     }
 }
 
-/// A server with two cores and these points: `vod` (the whole content directory), `live`
+/// Bytes of padding that make `large-header.wmv` out of `clip.wmv`.
+pub const LARGE_HEADER: usize = 140_000;
+
+/// A server with two cores and these points: `vod` (the whole content directory), `made` (files made
+/// out of it: `large-header.wmv`), `live`
 /// (`clip.wmv` looped), `radio` (`audio.wma` looped), `modern` (`modern.asf` looped) and `rates`
 /// (`mbr.wmv` looped).
 pub struct Server {
@@ -129,6 +133,9 @@ impl Server {
     /// A server for one test alone, in `dir`, with more at the end of its configuration.
     pub fn start_with(dir: TempDir, more: &str) -> Server {
         let (http_port, admin_port) = free_ports();
+        let made = dir.file("made");
+        fs::create_dir(&made).expect("temporary directory");
+        fs::write(made.join("large-header.wmv"), large_header()).expect("temporary directory");
         let config = config_text(http_port, admin_port, &dir) + more;
         fs::write(dir.file("ringcast.toml"), config).expect("temporary directory");
         let ringcast = Ringcast::start(&["serve", "--config", "ringcast.toml"], dir);
@@ -146,6 +153,11 @@ impl Server {
     /// `scheme://` and this server's HTTP address and `path`.
     pub fn url(&self, scheme: &str, path: &str) -> String {
         format!("{scheme}://127.0.0.1:{}/{path}", self.http_port)
+    }
+
+    /// Where it serves.
+    pub fn http_address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.http_port))
     }
 
     /// The body of `GET path` on the admin listener, if the answer is 200.
@@ -174,6 +186,10 @@ fn config_text(http_port: u16, admin_port: u16, dir: &TempDir) -> String {
         dir.file("logs"),
         content("")
     );
+    text += &format!(
+        "[[point]]\nname = \"made\"\nkind = \"on-demand\"\nsource = {:?}\n",
+        dir.file("made")
+    );
     for (name, file) in [
         ("live", "clip.wmv"),
         ("radio", "audio.wma"),
@@ -186,6 +202,21 @@ fn config_text(http_port: u16, admin_port: u16, dir: &TempDir) -> String {
         );
     }
     text
+}
+
+/// `clip.wmv` with a padding object at the end of its header.
+fn large_header() -> Vec<u8> {
+    const PADDING: [u8; 16] = *b"\x74\xd4\x06\x18\xdf\xca\x09\x45\xa4\xba\x9a\xab\xcb\x96\xaa\xe8";
+    let mut file = fs::read(content("clip.wmv")).expect("bundled content");
+    let size = u64::from_le_bytes(file[16..24].try_into().expect("eight bytes"));
+    let count = u32::from_le_bytes(file[24..28].try_into().expect("four bytes"));
+    let mut object = PADDING.to_vec();
+    object.extend((LARGE_HEADER as u64).to_le_bytes());
+    object.resize(LARGE_HEADER, 0);
+    file[16..24].copy_from_slice(&(size + LARGE_HEADER as u64).to_le_bytes());
+    file[24..28].copy_from_slice(&(count + 1).to_le_bytes());
+    file.splice(size as usize..size as usize, object);
+    file
 }
 
 /// Two ports that were free a moment ago. Both are held until both are known, so they differ.
