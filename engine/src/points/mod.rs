@@ -11,7 +11,7 @@ pub use home::{LiveHome, Parcel};
 pub use live::{Batch, BatchBuilder, LiveFeed, LiveHead, LiveRing};
 
 use crate::ops::config::{PointConfig, PointKind, Source};
-use crate::policy::{Player, PointLimiter};
+use crate::policy::{Guard, Player, PointLimiter};
 use crate::source::{AsfFile, Root};
 use protocols::content::{Content, Protocol, StreamInfo};
 use protocols::machine::CoreId;
@@ -32,6 +32,8 @@ pub struct Point {
     pub home: CoreId,
     /// Its limits and what is used of them.
     pub limiter: Arc<PointLimiter>,
+    /// Asks clients who they are, if the point wants to know.
+    pub guard: Option<Guard>,
     /// Where its files are.
     pub root: Root,
     /// The one file that it names, if it names a file.
@@ -44,7 +46,7 @@ impl Point {
     /// Open a point's directory.
     ///
     /// # Errors
-    /// What the kernel says about the source's path.
+    /// What the kernel says about the source's path, or what is wrong with the users file.
     pub fn open(id: u32, config: PointConfig, cores: usize) -> io::Result<Point> {
         let Source::Path(path) = &config.source;
         let (root, file) = if path.is_dir() {
@@ -65,8 +67,10 @@ impl Point {
                 "a broadcast plays one file, not a directory",
             ));
         }
+        let guard = config.auth.as_ref().map(Guard::open).transpose()?;
         Ok(Point {
             id,
+            guard,
             home: CoreId((id as usize % cores.max(1)) as u8),
             limiter: PointLimiter::new(config.limits.clone()),
             root,
@@ -123,6 +127,8 @@ pub struct ClientFacts {
     pub target: String,
     /// Host that it named; may be empty.
     pub authority: String,
+    /// Who it proved to be.
+    pub user: Option<Arc<str>>,
     /// Through which protocol.
     pub protocol: Protocol,
     /// When.

@@ -132,6 +132,10 @@ impl Controller {
             let old = state.points.iter().find(|p| p.config.name == wanted.name);
             match old {
                 Some(old) if old.config == *wanted => {
+                    // The configuration is the same, what it names may not be.
+                    if let Some(guard) = &old.guard {
+                        guard.reload().map_err(|e| unusable(wanted, e))?;
+                    }
                     points.push(Arc::clone(old));
                     continue;
                 }
@@ -160,11 +164,7 @@ impl Controller {
     }
 
     fn open(&self, id: u32, config: &PointConfig) -> Result<Point, StartError> {
-        Point::open(id, config.clone(), self.cores).map_err(|error| StartError::Point {
-            name: config.name.clone(),
-            path: config.source.path().unwrap_or("".as_ref()).to_path_buf(),
-            error,
-        })
+        Point::open(id, config.clone(), self.cores).map_err(|error| unusable(config, error))
     }
 
     fn change(
@@ -187,6 +187,14 @@ impl Controller {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn unusable(config: &PointConfig, error: std::io::Error) -> StartError {
+    StartError::Point {
+        name: config.name.clone(),
+        path: config.source.path().unwrap_or("".as_ref()).to_path_buf(),
+        error,
     }
 }
 
