@@ -254,12 +254,15 @@ pub struct Subjects<'a> {
     pub log: Option<&'a Path>,
 }
 
+/// Rates at which no link could be made that a plain pair proves right, and why.
+type Unproven = Vec<(u64, String)>;
+
 /// Through the kernel's token bucket, to a server started here in a namespace of its own. The
 /// second value: rates (and why) at which no link could be made that a plain pair proves right.
 pub fn through_tbf(
     e: &Experiment,
     server: &Subjects<'_>,
-) -> Result<(Vec<Estimate>, Vec<(u64, String)>), String> {
+) -> Result<(Vec<Estimate>, Unproven), String> {
     // A namespace belongs to a thread, and so do its children.
     std::thread::scope(|s| {
         s.spawn(|| in_namespaces(e, server))
@@ -271,7 +274,7 @@ pub fn through_tbf(
 fn in_namespaces(
     e: &Experiment,
     server: &Subjects<'_>,
-) -> Result<(Vec<Estimate>, Vec<(u64, String)>), String> {
+) -> Result<(Vec<Estimate>, Unproven), String> {
     let far = far_end()?;
     let placement = Placement {
         net: Some(far.net()),
@@ -328,7 +331,7 @@ fn right_links(
     e: &Experiment,
     far: &Holder,
     port: u16,
-) -> Result<(Vec<(u64, u64)>, Vec<(u64, String)>), String> {
+) -> Result<(Vec<(u64, u64)>, Unproven), String> {
     let target = probe::target(&format!("http://{SERVER_ADDRESS}:{port}/floor"))?;
     let plain = Experiment {
         probe: None,
