@@ -15,6 +15,7 @@ use protocols::content::{
     Refusal, Selection, Start, StreamInfo, StreamKind,
 };
 use protocols::rate::{grant, profile};
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -169,7 +170,10 @@ async fn open_point(
         }
         return open_live(shard, request, point, user).await;
     }
-    let file = match (&point.file, rest) {
+    let Some(place) = point.place() else {
+        return no(Refusal::Unavailable);
+    };
+    let file = match (&place.file, rest) {
         (Some(file), []) => vec![file.clone()],
         (None, [.., last]) => {
             if let Some(announced) = last.strip_suffix(".asx") {
@@ -367,9 +371,13 @@ async fn facts_of(
     }
     let known_facts = known.as_ref().map(|(file, _)| Arc::clone(&file.facts));
     let (point, names, indexing) = (Arc::clone(point), names.to_vec(), shard.indexing().clone());
-    let opened =
-        rt::blocking(move || open_facts(&point.root, &names, known_facts.as_ref(), &indexing))
-            .await;
+    let opened = rt::blocking(move || {
+        let place = point
+            .place()
+            .ok_or(io::Error::from(io::ErrorKind::NotFound))?;
+        open_facts(&place.root, &names, known_facts.as_ref(), &indexing)
+    })
+    .await;
     match (opened, known) {
         (Ok((_, facts)), Some((file, _))) if Arc::ptr_eq(&facts, &file.facts) => {
             shard.keep_file(key, Rc::clone(&file));
@@ -669,6 +677,7 @@ fn http_date(mtime_ns: i64) -> String {
 
 /// Used by the home core to open a broadcast's file.
 pub async fn open_source(shard: &Rc<Shard>, point: &Arc<Point>) -> Result<Rc<AsfFile>, Refusal> {
-    let name = point.file.clone().ok_or(Refusal::NotFound)?;
+    let place = point.place().ok_or(Refusal::Unavailable)?;
+    let name = place.file.clone().ok_or(Refusal::NotFound)?;
     facts_of(shard, point, &[name]).await
 }

@@ -100,10 +100,11 @@ fn host_of(shard: &Shard, request: &OpenRequest) -> String {
 
 fn paths_of(point: &Point, open: bool) -> Vec<String> {
     // What is in a guarded directory is not told to everybody.
-    if point.is_broadcast() || point.file.is_some() || !open {
+    let directory = point.place().filter(|place| place.file.is_none());
+    let Some(directory) = directory.filter(|_| open && !point.is_broadcast()) else {
         return vec![format!("/{}", point.config.name)];
-    }
-    point
+    };
+    directory
         .root
         .list(LISTED_FILES_MAX)
         .into_iter()
