@@ -47,7 +47,7 @@ pub struct Flows {
 
 impl Flows {
     /// No flows.
-    pub fn new(_now: Time) -> Flows {
+    pub fn new() -> Flows {
         Flows {
             slots: Vec::new(),
             free: Vec::new(),
