@@ -114,7 +114,7 @@ fn hand_over(shard: &Rc<Shard>, number: u8, conn: ConnId, core: CoreId, unread: 
     let Some(fd) = conns.get(conn).map(|c| c.fd) else {
         return;
     };
-    let Some(admission) = conns.give_away(conn) else {
+    let Some(given) = conns.give_away(conn) else {
         return;
     };
     drop(conns);
@@ -124,7 +124,7 @@ fn hand_over(shard: &Rc<Shard>, number: u8, conn: ConnId, core: CoreId, unread: 
                 front: number,
                 fd,
                 unread,
-                admission,
+                given,
             }));
             shard.call(core, message);
         }

@@ -3,10 +3,9 @@
 use super::driver::feed;
 use crate::ops::metrics::RefusedReason;
 use crate::points::reason_of;
-use crate::policy::Admission;
 use crate::rt;
 use crate::rt::net::{Bound, Listener, Stream};
-use crate::shard::{Adopted, Shard};
+use crate::shard::{Adopted, Given, Shard};
 use bytes::Bytes;
 use protocols::machine::Input;
 use std::net::Shutdown;
@@ -55,7 +54,16 @@ fn admit(shard: &Rc<Shard>, front: u8, stream: Stream) {
         return;
     };
     match shard.limiter().connect(peer.ip(), rt::now()) {
-        Ok(admission) => serve(shard, front, stream, admission, Bytes::new()),
+        Ok(admission) => {
+            let unsent = Bytes::new();
+            serve(
+                shard,
+                front,
+                stream,
+                Given { admission, unsent },
+                Bytes::new(),
+            );
+        }
         Err(by) => {
             let reason: RefusedReason = reason_of(by);
             shard.counters().refuse(reason);
@@ -68,23 +76,21 @@ fn admit(shard: &Rc<Shard>, front: u8, stream: Stream) {
 /// Go on with a connection that another core handed over.
 pub fn adopt(shard: &Rc<Shard>, adopted: Adopted) {
     let stream = Stream::adopt(adopted.fd);
-    serve(
-        shard,
-        adopted.front,
-        stream,
-        adopted.admission,
-        adopted.unread,
-    );
+    serve(shard, adopted.front, stream, adopted.given, adopted.unread);
 }
 
-fn serve(shard: &Rc<Shard>, front: u8, mut stream: Stream, admission: Admission, unread: Bytes) {
+fn serve(shard: &Rc<Shard>, front: u8, mut stream: Stream, given: Given, unread: Bytes) {
     let Ok((peer, local)) = stream.addresses() else {
         return;
     };
     let conn = shard
         .conns()
         .borrow_mut()
-        .open(front, stream.fd(), peer, local, admission);
+        .open(front, stream.fd(), peer, local, given.admission);
+    if !given.unsent.is_empty() {
+        shard.conns().borrow_mut().write(conn, given.unsent);
+        shard.hurry();
+    }
     let shard = Rc::clone(shard);
     rt::spawn(async move {
         feed(&shard, front, Input::Opened { conn, peer, local });
@@ -101,12 +107,16 @@ fn serve(shard: &Rc<Shard>, front: u8, mut stream: Stream, admission: Admission,
         drop(unread);
         loop {
             let read = stream
-                .read(shard.receive_buffer(), |bytes| {
-                    shard.counters().bytes_received.add(bytes.len() as u64);
-                    if shard.conns().borrow().is_open(conn) {
-                        feed(&shard, front, Input::Data { conn, bytes });
-                    }
-                })
+                .read(
+                    shard.receive_buffer(),
+                    |reader| shard.conns().borrow_mut().may_read(conn, reader),
+                    |bytes| {
+                        shard.counters().bytes_received.add(bytes.len() as u64);
+                        if shard.conns().borrow().is_open(conn) {
+                            feed(&shard, front, Input::Data { conn, bytes });
+                        }
+                    },
+                )
                 .await;
             if !matches!(read, Ok(n) if n > 0) || shard.conns().borrow().is_gone(conn) {
                 break;

@@ -345,11 +345,13 @@ pub fn reason_of(by: RefusedBy) -> RefusedReason {
 /// The core's feed of a live point; asks the home core for it if this is the first viewer here.
 async fn feed_of(shard: &Rc<Shard>, point: &Arc<Point>) -> Option<Rc<LiveFeed>> {
     let begun = rt::now();
+    let failures = point.failure_count();
     loop {
+        // Each call asks again for a source that does not run.
         if let Some(feed) = shard.feed_or_subscribe(point) {
             return Some(feed);
         }
-        if rt::now().since(begun) > FEED_PATIENCE {
+        if point.failure_count() != failures || rt::now().since(begun) > FEED_PATIENCE {
             return None;
         }
         rt::sleep(Duration::from_millis(5)).await;

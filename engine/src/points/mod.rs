@@ -19,6 +19,7 @@ use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
@@ -38,6 +39,8 @@ pub struct Point {
     place: OnceLock<Place>,
     /// Why its source does not play.
     failure: Mutex<Option<String>>,
+    /// How often its source was found not to play.
+    failure_count: AtomicU32,
 }
 
 /// Where a point's files are.
@@ -102,6 +105,7 @@ impl Point {
             limiter: PointLimiter::new(config.limits.clone()),
             place: OnceLock::new(),
             failure: Mutex::default(),
+            failure_count: AtomicU32::new(0),
             config,
         })
     }
@@ -134,8 +138,17 @@ impl Point {
         failure.clone()
     }
 
+    /// How often its source was found not to play: who waits for it knows by a change that the wait is
+    /// in vain.
+    pub fn failure_count(&self) -> u32 {
+        self.failure_count.load(Relaxed)
+    }
+
     /// Note why its source does not play, or that it does.
     pub fn set_failure(&self, why: Option<String>) {
+        if why.is_some() {
+            self.failure_count.fetch_add(1, Relaxed);
+        }
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 

@@ -8,6 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::pin::Pin;
+use std::task::{Poll, Waker};
 
 /// What every listener of the server gets.
 #[derive(Clone, Debug)]
@@ -156,17 +157,24 @@ impl Stream {
     /// Wait for bytes and hand them to `sink` in `scratch`, which is borrowed only while bytes are
     /// there: idle connections hold no buffer. Returns the number of bytes, 0 at the end.
     ///
+    /// `may_read` is asked before each look at the socket and may keep the waker, to have itself
+    /// asked again: once it says no, not a byte is taken any more and the wait is over with 0.
+    ///
     /// # Errors
     /// When the connection failed.
     pub async fn read(
         &mut self,
         scratch: &std::cell::RefCell<Vec<u8>>,
+        may_read: impl Fn(&Waker) -> bool,
         mut sink: impl FnMut(&[u8]),
     ) -> io::Result<usize> {
         poll_fn(|cx| {
+            if !may_read(cx.waker()) {
+                return Poll::Ready(Ok(0));
+            }
             let mut buffer = scratch.borrow_mut();
             let polled = Pin::new(&mut self.stream).poll_read(cx, &mut buffer);
-            if let std::task::Poll::Ready(Ok(n)) = polled
+            if let Poll::Ready(Ok(n)) = polled
                 && n > 0
             {
                 sink(&buffer[..n]);

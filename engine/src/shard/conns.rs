@@ -7,6 +7,7 @@ use protocols::machine::{CloseHow, ConnId, Time};
 use std::collections::VecDeque;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::RawFd;
+use std::task::Waker;
 use std::time::Duration;
 
 /// After an orderly close the peer may take this long to close its side; what it still sends is
@@ -35,6 +36,16 @@ pub struct Conn {
     known: bool,
     /// Its place in the limits, given back when it is dropped.
     admission: Option<Admission>,
+    /// The reading task, to be woken when it has to let go.
+    reader: Option<Waker>,
+}
+
+/// What goes along when a connection is given away.
+pub struct Given {
+    /// Its place in the limits.
+    pub admission: Admission,
+    /// Bytes of replies that the peer has not taken yet.
+    pub unsent: Bytes,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -102,6 +113,7 @@ impl Conns {
             outbox: None,
             known: true,
             admission: Some(admission),
+            reader: None,
         };
         let index = self.free.pop().unwrap_or(self.slots.len() as u32);
         if index as usize == self.slots.len() {
@@ -156,6 +168,17 @@ impl Conns {
     /// True if the reading task has to let go.
     pub fn is_gone(&self, id: ConnId) -> bool {
         self.get(id).is_none_or(|c| c.state == State::Gone)
+    }
+
+    /// True if the reading task may take bytes. The task is woken when that changes.
+    pub fn may_read(&mut self, id: ConnId, reader: &Waker) -> bool {
+        match self.get_mut(id) {
+            Some(conn) if conn.state != State::Gone => {
+                conn.reader = Some(reader.clone());
+                true
+            }
+            _ => false,
+        }
     }
 
     /// True if nothing waits in front of media.
@@ -223,14 +246,19 @@ impl Conns {
         }
     }
 
-    /// Let go without touching the transport: it lives on on another core, with its place in the
-    /// limits.
-    pub fn give_away(&mut self, id: ConnId) -> Option<Admission> {
+    /// Let go without touching the transport: it lives on on another core, with what belongs to it.
+    /// From now on the reading task takes no byte from it.
+    pub fn give_away(&mut self, id: ConnId) -> Option<Given> {
         let conn = self.get_mut(id)?;
+        let admission = conn.admission.take()?;
         conn.state = State::Gone;
-        conn.outbox = None;
         conn.known = false;
-        conn.admission.take()
+        let outbox = conn.outbox.take();
+        if let Some(reader) = conn.reader.take() {
+            reader.wake();
+        }
+        let unsent = outbox.map_or_else(Bytes::new, |outbox| outbox.rest());
+        Some(Given { admission, unsent })
     }
 
     /// Remove a connection whose reading task has ended; returns it if the machine still knew it.
@@ -300,6 +328,13 @@ impl Conns {
             rt::shut_down(conn.fd, Shutdown::Write);
             self.lingering.push(id);
         }
+    }
+}
+
+impl Outbox {
+    fn rest(&self) -> Bytes {
+        let all: Vec<u8> = self.queue.iter().flatten().copied().collect();
+        Bytes::from(all).slice(self.sent..)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What cores tell each other.
 
+use super::conns::Given;
 use crate::points::{Batch, LiveHead, Point};
-use crate::policy::Admission;
 use bytes::Bytes;
 use protocols::machine::CoreId;
 use std::os::fd::OwnedFd;
@@ -39,6 +39,6 @@ pub struct Adopted {
     pub fd: OwnedFd,
     /// Bytes that were read and not consumed.
     pub unread: Bytes,
-    /// Its place in the limits.
-    pub admission: Admission,
+    /// What belongs to it.
+    pub given: Given,
 }

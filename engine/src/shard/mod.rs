@@ -13,7 +13,7 @@ mod outlet;
 mod tick;
 mod wheel;
 
-pub use conns::{Conns, Written};
+pub use conns::{Conns, Given, Written};
 use flows::Flows;
 pub use message::{Adopted, Message};
 pub use wheel::TICK;

@@ -5,6 +5,11 @@
     reason = "each test file is a crate of its own and uses what it needs"
 )]
 
+pub mod asf;
+#[path = "../../../protocols/tests/asf_build/mod.rs"]
+mod asf_build;
+pub mod client;
+
 use engine::Server;
 use engine::ops::config::Config;
 use protocols::asf::Header;
