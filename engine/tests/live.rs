@@ -206,6 +206,23 @@ fn a_reload_leaves_what_is_unchanged_and_ends_what_is_gone() {
     server.stop();
 }
 
+/// Operators start servers before their content is mounted.
+#[test]
+fn a_source_that_comes_later_is_found() {
+    let folder = Folder::new("live-later");
+    let text = LIVE.replace("clip.wmv", "late/clip.wmv");
+    let server = start(config(&folder, &text));
+    let at = http(&server);
+    assert_eq!(Player::play(at, "/live", &[1, 2], "").status(), 503);
+    let late = folder.0.join("late");
+    std::fs::create_dir(&late).expect("a folder");
+    std::fs::copy(clip(), late.join("clip.wmv")).expect("the clip");
+    until("the source is found", || {
+        Player::play(at, "/live", &[1, 2], "").status() == 200
+    });
+    server.stop();
+}
+
 #[test]
 fn a_stop_ends_sessions_in_order() {
     let folder = Folder::with_clip("live-drain");

@@ -266,19 +266,22 @@ fn packet_pair(args: &PairArgs) -> Result<bool, String> {
     // For the clock's sake; without the right to it the spread of the estimates grows.
     let _ = sys::set_fifo(10);
     let estimates = match (args.link, words) {
-        (Some(Shaper::Tbf) | None, Some(words)) => {
+        (Some(Shaper::Tbf | Shaper::Wire) | None, Some(words)) => {
             let server = pair::Subjects {
                 words: &words,
                 port: target.addr.port(),
                 log: None,
             };
-            let (found, wrong) = pair::through_tbf(&experiment, &server)?;
+            let (found, wrong) =
+                pair::between(&experiment, &server, args.link.unwrap_or(Shaper::Tbf))?;
             if let Some((rate, why)) = wrong.first() {
-                return Err(format!("no link of {rate} bit/s: {why}; try --link relay"));
+                return Err(format!("no link of {rate} bit/s: {why}; try --link wire"));
             }
             found
         }
-        (Some(Shaper::Tbf), None) => return Err("--link tbf needs --spawn or --floor".into()),
+        (Some(Shaper::Tbf | Shaper::Wire), None) => {
+            return Err("a link between namespaces needs --spawn or --floor".into());
+        }
         (_, Some(words)) => {
             let ready = Ready::Accepts(target.addr);
             let patience = Duration::from_secs(20);

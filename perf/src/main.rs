@@ -18,6 +18,7 @@ mod stats;
 mod svg;
 mod swarm;
 mod sys;
+mod wire;
 mod wmsp;
 
 use std::process::ExitCode;

@@ -6,6 +6,7 @@ use crate::link::{IP_TCP_HEADERS, Relay};
 use crate::server::{Ready, Running};
 use crate::swarm::Target;
 use crate::sys::{self, Placement};
+use crate::wire::Wire;
 use crate::wmsp::{self, Player, Subject};
 use crate::{probe, stats};
 use serde::Serialize;
@@ -161,6 +162,8 @@ fn ask(target: &Target, pump: &mut Pump) -> Result<(Arrivals, bool), String> {
 pub enum Shaper {
     /// The kernel's token bucket between two network namespaces. Needs root.
     Tbf,
+    /// A link in user space between two network namespaces. Needs root.
+    Wire,
     /// The relay in user space.
     Relay,
 }
@@ -172,8 +175,6 @@ pub struct Estimate {
     pub link: u64,
     /// How it was made.
     pub shaper: Shaper,
-    /// Bytes of the token bucket.
-    pub bucket: Option<u64>,
     /// Bytes of headers that the link counts for each segment.
     pub headers: u64,
     /// Median of the estimates, bit/s.
@@ -224,143 +225,199 @@ pub fn through_relay(e: &Experiment, server: SocketAddr) -> Result<Vec<Estimate>
     let each = |&rate: &u64| {
         let mut relay = Relay::new(server, rate).map_err(|e| format!("relay: {e}"))?;
         let target = probe::target(&format!("http://{}{}", relay.addr, e.path))?;
-        collect(e, rate, None, &target, Some(&mut relay))
+        collect(e, rate, Shaper::Relay, &target, Some(&mut relay))
     };
     e.rates.iter().map(each).collect()
 }
 
-/// Ethernet 14, IPv4 20, TCP 20 and 12 for its time stamps: what the token bucket counts.
-const TBF_HEADERS: u64 = 66;
+/// Ethernet 14, IPv4 20, TCP 20 and 12 for its time stamps: what links between namespaces count.
+const FRAME_HEADERS: u64 = 66;
 /// MTU of the link, so small that the bucket need not hold more than one segment of the pair.
 const TBF_MTU: u64 = 576;
-/// Largest frame: the smallest bucket that lets everything pass.
-const TBF_FRAME: u64 = TBF_MTU + 14;
-/// By how much the shaper's timer may be late, us: the bucket has to hold what the link would have
-/// carried meanwhile, or the link is slower than its rate. Which it is on this machine a plain pair
-/// shows.
-const TIMER_LATE_US: [u64; 7] = [0, 5, 10, 15, 20, 30, 40];
-/// A link counts as right if the plain pair is off by this at most, %.
+/// Largest frame: the smallest bucket that lets everything pass. What the shaper's timer is late by
+/// makes such a link slower than its rate, which a plain pair tells.
+pub const TBF_FRAME: u64 = TBF_MTU + 14;
+const WIRE_MTU: u64 = 1500;
+/// A link counts as right if a plain pair is off by this at most, %.
 const LINK_ERROR_MAX: f64 = 5.0;
 const SERVER_ADDRESS: &str = "10.198.0.2";
 
-/// What is to be asked through the kernel's token bucket, with the port it is to listen at, on all
-/// addresses.
+/// The server that is to be asked between namespaces.
 pub struct Subjects<'a> {
-    /// Program and arguments.
+    /// Program and arguments; listens on all addresses.
     pub words: &'a [String],
-    /// Its port.
+    /// At this port.
     pub port: u16,
     /// Where its stderr goes; else where ours goes.
     pub log: Option<&'a Path>,
 }
 
-/// Through the kernel's token bucket, to a server started here in a namespace of its own. The
-/// second value: rates (and why) at which no link could be made that a plain pair proves right.
-pub fn through_tbf(
-    e: &Experiment,
-    server: &Subjects<'_>,
-) -> Result<(Vec<Estimate>, Vec<(u64, String)>), String> {
-    // A namespace belongs to a thread, and so do its children.
+/// What came of the links between namespaces: estimates, and for the other rates why there was no
+/// link that a plain pair proves right.
+pub type Between = (Vec<Estimate>, Vec<(u64, String)>);
+
+/// Between two network namespaces, to a server started here in one of them: through the kernel's
+/// token bucket or the wire.
+pub fn between(e: &Experiment, server: &Subjects<'_>, how: Shaper) -> Result<Between, String> {
+    // A namespace belongs to a thread and to the children that it starts.
     std::thread::scope(|s| {
-        s.spawn(|| in_namespaces(e, server))
-            .join()
-            .unwrap_or_else(|_| Err("the thread in the namespace panicked".into()))
+        s.spawn(|| match how {
+            Shaper::Wire => over(e, server, &WireLink::make(e)?),
+            _ => over(e, server, &TbfLink::make(e)?),
+        })
+        .join()
+        .unwrap_or_else(|_| Err("the thread in the namespace panicked".into()))
     })
 }
 
-fn in_namespaces(
-    e: &Experiment,
-    server: &Subjects<'_>,
-) -> Result<(Vec<Estimate>, Vec<(u64, String)>), String> {
-    let far = far_end()?;
+/// A link from a namespace to that of the calling thread.
+trait SlowLink {
+    const HOW: Shaper;
+    fn far(&self) -> &Holder;
+    fn set_rate(&self, bits_per_second: u64) -> Result<(), String>;
+}
+
+fn over<L: SlowLink>(e: &Experiment, server: &Subjects<'_>, link: &L) -> Result<Between, String> {
     let placement = Placement {
-        net: Some(far.net()),
+        net: Some(link.far().net()),
         ..e.placement.clone()
     };
-    let _awake = KeepAwake::start(&e.placement.cpus);
-    let (links, wrong) = {
+    let at = |port: u16| probe::target(&format!("http://{SERVER_ADDRESS}:{port}{}", e.path));
+    let (mut right, mut wrong) = (Vec::new(), Vec::new());
+    {
         let words = ["floor-sender".into(), "--listen=0.0.0.0:0".into()];
         let (_floor, port) = Running::start_floor(&words, &placement)?;
-        right_links(e, &far, port)?
-    };
-    let target = probe::target(&format!(
-        "http://{SERVER_ADDRESS}:{}{}",
-        server.port, e.path
-    ))?;
-    far.unshape()?;
+        let plain = Experiment {
+            probe: None,
+            ..e.clone()
+        };
+        for &rate in &e.rates {
+            link.set_rate(rate)?;
+            let error = collect(&plain, rate, L::HOW, &at(port)?, None)?.error_percent;
+            if error.abs() <= LINK_ERROR_MAX {
+                right.push(rate);
+            } else {
+                wrong.push((rate, format!("a plain pair is off by {error:.1} %")));
+            }
+        }
+    }
+    let target = at(server.port)?;
     let ready = Ready::Accepts(target.addr);
     let patience = Duration::from_secs(20);
     let _server = Running::start(server.words, &placement, &ready, patience, server.log)?;
     let mut found = Vec::new();
-    for (rate, bucket) in links {
-        far.shape(rate, bucket)?;
-        found.push(collect(e, rate, Some(bucket), &target, None)?);
+    for rate in right {
+        link.set_rate(rate)?;
+        found.push(collect(e, rate, L::HOW, &target, None)?);
     }
     Ok((found, wrong))
 }
 
-/// The other end of a link to a namespace of its own.
-fn far_end() -> Result<Holder, String> {
-    sys::unshare_net().map_err(|e| format!("cannot make a private network: {e}"))?;
-    environment::ip(&["link", "set", "lo", "up"])?;
-    let far = Holder::start()?;
-    let pid = far.0.id().to_string();
-    let mtu = TBF_MTU.to_string();
-    environment::ip(&[
-        "link", "add", "name", "near", "mtu", &mtu, "type", "veth", "peer", "name", "far", "mtu",
-        &mtu, "netns", &pid,
-    ])?;
-    environment::ip(&["addr", "add", "10.198.0.1/30", "dev", "near"])?;
-    environment::ip(&["link", "set", "near", "up"])?;
-    far.run("ip", &["link", "set", "lo", "up"])?;
-    let address = format!("{SERVER_ADDRESS}/30");
-    far.run("ip", &["addr", "add", &address, "dev", "far"])?;
-    far.run("ip", &["link", "set", "far", "up"])?;
-    // The slow link is meant to be somewhere on the way. As it is the server's own device here, its
-    // kernel would fill up segments that wait for it.
-    let path = "/proc/sys/net/ipv4/tcp_autocorking";
-    far.run("sh", &["-c", &format!("echo 0 > {path}")])?;
-    Ok(far)
+/// The token bucket on the far end of a veth pair.
+struct TbfLink {
+    far: Holder,
+    _awake: KeepAwake,
 }
 
-/// For each rate the bucket with which a plain pair comes nearest to it, if that is near enough.
-fn right_links(
-    e: &Experiment,
-    far: &Holder,
-    port: u16,
-) -> Result<(Vec<(u64, u64)>, Vec<(u64, String)>), String> {
-    let target = probe::target(&format!("http://{SERVER_ADDRESS}:{port}/floor"))?;
-    let plain = Experiment {
-        probe: None,
-        tries: 9,
-        ..e.clone()
-    };
-    let (mut right, mut wrong) = (Vec::new(), Vec::new());
-    for &rate in &e.rates {
-        let mut best: Option<(u64, f64)> = None;
-        for late_us in TIMER_LATE_US {
-            let bucket = TBF_FRAME + rate * late_us / 8_000_000;
-            if best.is_some_and(|(b, _)| b == bucket) {
-                continue;
-            }
-            far.shape(rate, bucket)?;
-            let error = collect(&plain, rate, Some(bucket), &target, None)?.error_percent;
-            if best.is_none_or(|(_, b)| error.abs() < b.abs()) {
-                best = Some((bucket, error));
-            }
-            if error.abs() < 1.0 {
-                break;
-            }
-        }
-        match best {
-            Some((bucket, error)) if error.abs() <= LINK_ERROR_MAX => right.push((rate, bucket)),
-            other => {
-                let off = other.map_or(f64::NAN, |(_, error)| error);
-                wrong.push((rate, format!("a plain pair is off by {off:.1} %")));
-            }
-        }
+impl TbfLink {
+    fn make(e: &Experiment) -> Result<TbfLink, String> {
+        let far = Holder::start()?;
+        enter_private_net()?;
+        veth("near", "far", &far, TBF_MTU)?;
+        environment::ip(&["addr", "add", "10.198.0.1/30", "dev", "near"])?;
+        environment::ip(&["link", "set", "near", "up"])?;
+        far.set_up("far", &format!("{SERVER_ADDRESS}/30"))?;
+        // The slow link is meant to be somewhere on the way. As it is the server's own device here,
+        // its kernel would fill up segments that wait for it.
+        let path = "/proc/sys/net/ipv4/tcp_autocorking";
+        far.run("sh", &["-c", &format!("echo 0 > {path}")])?;
+        Ok(TbfLink {
+            far,
+            _awake: KeepAwake::start(&e.placement.cpus),
+        })
     }
-    Ok((right, wrong))
+}
+
+impl SlowLink for TbfLink {
+    const HOW: Shaper = Shaper::Tbf;
+
+    fn far(&self) -> &Holder {
+        &self.far
+    }
+
+    fn set_rate(&self, bits_per_second: u64) -> Result<(), String> {
+        let (bits, burst) = (format!("{bits_per_second}bit"), format!("{TBF_FRAME}b"));
+        self.far.run(
+            "tc",
+            &[
+                "qdisc", "replace", "dev", "far", "root", "tbf", "rate", &bits, "burst", &burst,
+                "limit", "200000",
+            ],
+        )
+    }
+}
+
+/// The wire between two veth pairs.
+struct WireLink {
+    // Its thread ends before the namespaces do.
+    wire: Wire,
+    far: Holder,
+    _near: Holder,
+}
+
+impl WireLink {
+    /// The wire stays on this thread's CPUs; what else is done here moves to the server's.
+    fn make(e: &Experiment) -> Result<WireLink, String> {
+        let (near, far) = (Holder::start()?, Holder::start()?);
+        enter_private_net()?;
+        for (middle, end, holder, address) in [
+            ("to-near", "near", &near, "10.198.0.1/30".to_string()),
+            ("to-far", "far", &far, format!("{SERVER_ADDRESS}/30")),
+        ] {
+            veth(middle, end, holder, WIRE_MTU)?;
+            environment::ip(&["link", "set", middle, "addrgenmode", "none"])?;
+            environment::ip(&["link", "set", middle, "up"])?;
+            // A link carries segments, not what the kernel has joined.
+            holder.run("ip", &["link", "set", end, "gso_max_segs", "1"])?;
+            holder.set_up(end, &address)?;
+        }
+        let wire = Wire::start("to-far", "to-near").map_err(|e| format!("wire: {e}"))?;
+        sys::enter_net(&near.net()).map_err(|e| format!("network of the near end: {e}"))?;
+        sys::pin(&e.placement.cpus).map_err(|e| format!("CPUs of the server: {e}"))?;
+        sys::set_ordinary().map_err(|e| format!("priority: {e}"))?;
+        Ok(WireLink {
+            wire,
+            far,
+            _near: near,
+        })
+    }
+}
+
+impl SlowLink for WireLink {
+    const HOW: Shaper = Shaper::Wire;
+
+    fn far(&self) -> &Holder {
+        &self.far
+    }
+
+    fn set_rate(&self, bits_per_second: u64) -> Result<(), String> {
+        self.wire.set_rate(bits_per_second);
+        Ok(())
+    }
+}
+
+fn enter_private_net() -> Result<(), String> {
+    sys::unshare_net().map_err(|e| format!("cannot make a private network: {e}"))?;
+    environment::ip(&["link", "set", "lo", "up"])
+}
+
+/// A pair of devices, one here and one in another namespace.
+fn veth(here: &str, there: &str, holder: &Holder, mtu: u64) -> Result<(), String> {
+    let (mtu, pid) = (mtu.to_string(), holder.0.id().to_string());
+    environment::ip(&[
+        "link", "add", "name", here, "mtu", &mtu, "type", "veth", "peer", "name", there, "mtu",
+        &mtu, "netns", &pid,
+    ])
 }
 
 /// Keeps CPUs from halting while it lives, without taking time from anybody: a halted virtual CPU
@@ -419,20 +476,10 @@ impl Holder {
         format!("/proc/{}/ns/net", self.0.id())
     }
 
-    /// Let everything that leaves the namespace pass a token bucket.
-    fn shape(&self, rate: u64, bucket: u64) -> Result<(), String> {
-        let (bits, burst) = (format!("{rate}bit"), format!("{bucket}b"));
-        self.run(
-            "tc",
-            &[
-                "qdisc", "replace", "dev", "far", "root", "tbf", "rate", &bits, "burst", &burst,
-                "limit", "200000",
-            ],
-        )
-    }
-
-    fn unshape(&self) -> Result<(), String> {
-        self.run("tc", &["qdisc", "del", "dev", "far", "root"])
+    fn set_up(&self, device: &str, address: &str) -> Result<(), String> {
+        self.run("ip", &["link", "set", "lo", "up"])?;
+        self.run("ip", &["addr", "add", address, "dev", device])?;
+        self.run("ip", &["link", "set", device, "up"])
     }
 
     /// Run a program in the namespace.
@@ -458,14 +505,13 @@ impl Drop for Holder {
 fn collect(
     e: &Experiment,
     link: u64,
-    bucket: Option<u64>,
+    shaper: Shaper,
     target: &Target,
     mut relay: Option<&mut Relay>,
 ) -> Result<Estimate, String> {
-    let headers = if relay.is_some() {
-        IP_TCP_HEADERS
-    } else {
-        TBF_HEADERS
+    let headers = match shaper {
+        Shaper::Relay => IP_TCP_HEADERS,
+        Shaper::Tbf | Shaper::Wire => FRAME_HEADERS,
     };
     let mut rates = Vec::new();
     let (mut unsegmented, mut unusable) = (0, 0);
@@ -494,12 +540,7 @@ fn collect(
     let median = stats::median(&rates);
     Ok(Estimate {
         link,
-        shaper: if relay.is_some() {
-            Shaper::Relay
-        } else {
-            Shaper::Tbf
-        },
-        bucket,
+        shaper,
         headers,
         median,
         range: ends(&rates),
@@ -543,7 +584,11 @@ fn ask_probes(
 fn pump(relay: Option<&mut Relay>) -> Result<(), String> {
     match relay {
         Some(relay) => relay.pump().map_err(|e| format!("relay: {e}")),
-        None => Ok(()),
+        None => {
+            // The other end may be on this CPU.
+            std::thread::yield_now();
+            Ok(())
+        }
     }
 }
 

@@ -84,9 +84,18 @@ pub fn set_fifo(priority: i32) -> io::Result<()> {
 
 /// The calling thread runs only where nobody else wants to (SCHED_IDLE).
 pub fn set_idle() -> io::Result<()> {
+    set_policy(libc::SCHED_IDLE)
+}
+
+/// The calling thread has no priority (SCHED_OTHER).
+pub fn set_ordinary() -> io::Result<()> {
+    set_policy(libc::SCHED_OTHER)
+}
+
+fn set_policy(policy: libc::c_int) -> io::Result<()> {
     let param = libc::sched_param { sched_priority: 0 };
     // SAFETY: `param` is initialised.
-    check(unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &param) })?;
+    check(unsafe { libc::sched_setscheduler(0, policy, &param) })?;
     Ok(())
 }
 
@@ -361,6 +370,67 @@ pub fn send(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
         )
     };
     usize::try_from(n).map_err(|_| io::Error::last_os_error())
+}
+
+/// Enter a network namespace, given as a file (`/proc/PID/ns/net`), with the calling thread.
+pub fn enter_net(path: &str) -> io::Result<()> {
+    let file = std::fs::File::open(path)?;
+    // SAFETY: the descriptor is open; plain flag.
+    check(unsafe { libc::setns(file.as_raw_fd(), libc::CLONE_NEWNET) })?;
+    Ok(())
+}
+
+/// struct virtio_net_hdr: what the kernel says of a frame's checksum and segmentation.
+pub const VNET_HEAD: usize = 10;
+
+/// Whole frames of one device, each behind its [`VNET_HEAD`] bytes. Only those that come in.
+#[derive(Debug)]
+pub struct PacketSocket(OwnedFd);
+
+impl PacketSocket {
+    /// On a device of the calling thread's namespace. Needs CAP_NET_RAW.
+    pub fn open(device: &str) -> io::Result<PacketSocket> {
+        let name = CString::new(device)?;
+        // SAFETY: `name` is NUL-terminated and lives.
+        let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
+        let all = (libc::ETH_P_ALL as u16).to_be();
+        // SAFETY: plain call; the descriptor is fresh and owned.
+        let fd = check(unsafe {
+            libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0)
+        })?;
+        // SAFETY: as above.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        for option in [libc::PACKET_VNET_HDR, libc::PACKET_IGNORE_OUTGOING] {
+            set_int(fd.as_raw_fd(), libc::SOL_PACKET, option, 1)?;
+        }
+        // SAFETY: sockaddr_ll is plain data, all-zero is valid.
+        let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+        address.sll_family = libc::AF_PACKET as u16;
+        address.sll_protocol = all;
+        address.sll_ifindex = i32::try_from(index).unwrap_or(0);
+        if address.sll_ifindex == 0 {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "no such device"));
+        }
+        // SAFETY: pointer and size describe the address.
+        check(unsafe {
+            libc::bind(
+                fd.as_raw_fd(),
+                (&raw const address).cast(),
+                size_of_val(&address) as libc::socklen_t,
+            )
+        })?;
+        Ok(PacketSocket(fd))
+    }
+
+    /// One frame, without waiting.
+    pub fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        recv(self.0.as_raw_fd(), buffer)
+    }
+
+    /// Send one frame.
+    pub fn send(&self, frame: &[u8]) -> io::Result<usize> {
+        send(self.0.as_raw_fd(), frame)
+    }
 }
 
 /// Let the kernel choose the local port at connect time, so that one address serves as many

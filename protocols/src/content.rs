@@ -2,6 +2,7 @@
 //!
 //! Everything here is said in terms of content and publishing points; no protocol's wire terms.
 
+use crate::auth::{Challenge, Credentials, Identity};
 use bytes::Bytes;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,8 +16,12 @@ pub struct ContentId(pub u64);
 #[derive(Clone, Debug)]
 pub enum Question {
     /// Which content does this URL name, and may this client have it? Answered by
-    /// [`Answer::Opened`], [`Answer::Moved`], [`Answer::Document`] or [`Answer::Refused`].
+    /// [`Answer::Opened`], [`Answer::Moved`], [`Answer::Document`], [`Answer::Challenge`] or
+    /// [`Answer::Refused`].
     Open(OpenRequest),
+    /// May the client (still) have a [`Content::guarded`] content that is about to be played?
+    /// Answered by [`Answer::Allowed`], [`Answer::Challenge`] or [`Answer::Refused`].
+    Recheck(Recheck),
     /// Where would sending start, and what is granted? Answered by [`Answer::Cued`] or
     /// [`Answer::Refused`]. Changes nothing.
     Cue(CueRequest),
@@ -74,6 +79,17 @@ pub struct OpenRequest {
     pub protocol: Protocol,
     /// True if media will be asked for; false when only facts are wanted (GetContentInfo, HEAD).
     pub play: bool,
+    /// What the client gave to prove who it is.
+    pub credentials: Option<Credentials>,
+}
+
+/// See [`Question::Recheck`].
+#[derive(Clone, Debug)]
+pub struct Recheck {
+    /// The content.
+    pub content: ContentId,
+    /// What the client gave to prove who it is.
+    pub credentials: Option<Credentials>,
 }
 
 /// See [`Question::Cue`].
@@ -136,6 +152,18 @@ pub enum Answer {
     },
     /// Cue found.
     Cued(Box<Cue>),
+    /// It may be had.
+    Allowed,
+    /// Not before the client has proved who it is.
+    Challenge(Box<Challenge>),
+    /// The client has proved who it is in a way that holds for its connection; what is inside
+    /// answers the question. Never inside of another.
+    Verified {
+        /// To be given as [`Credentials::Connection`] with what the connection asks from now on.
+        identity: Arc<Identity>,
+        /// The answer.
+        answer: Box<Answer>,
+    },
     /// No.
     Refused(Refusal),
 }
@@ -340,6 +368,8 @@ pub struct Content {
     pub entry: u32,
     /// 0 if not live, else unique per live source.
     pub broadcast_id: u32,
+    /// Who wants it must prove who they are, again for each Play.
+    pub guarded: bool,
     /// Facts for caches.
     pub caching: Caching,
     /// The whole file can be fetched unpaced, in bytes: its length.

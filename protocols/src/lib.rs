@@ -6,6 +6,7 @@
 //! a [`media::FlowStart`] and the driver sends the packets.
 
 pub mod asf;
+pub mod auth;
 pub mod content;
 pub mod http;
 pub mod machine;

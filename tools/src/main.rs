@@ -37,6 +37,8 @@ enum Command {
     Check(commands::check::Args),
     /// Play a URL without decoding and say what came
     Probe(commands::probe::Args),
+    /// Set or delete a user of points that ask for a password
+    Passwd(commands::passwd::Args),
     /// Inspect, verify or index an ASF file
     Asf(commands::asf::Args),
     /// List what an .asx file or a [Reference] file points to
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => commands::demo::run(&args, &cli.logging, output),
         Command::Check(args) => commands::check::run(&args, output),
         Command::Probe(args) => commands::probe::run(&args, output),
+        Command::Passwd(args) => commands::passwd::run(&args, output),
         Command::Asf(args) => commands::asf::run(&args, output),
         Command::Asx(args) => commands::asx::run(&args, output),
         Command::Wmlog(args) => commands::wmlog::run(&args, output),

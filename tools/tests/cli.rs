@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -224,6 +224,73 @@ fn the_reference_configuration_is_valid() {
     let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/ringcast.toml");
     let (code, out, _) = run(&["check", "--config", &reference.display().to_string()]);
     assert_eq!(code, 0, "{out}");
+}
+
+/// Runs `ringcast passwd` with a password on standard input.
+fn passwd(args: &[&str], password: &str) -> (i32, String) {
+    let mut child = ringcast(&[&["passwd", "--json"], args].concat())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the command");
+    let mut stdin = child.stdin.take().expect("piped");
+    // A command that fails before it reads may have gone.
+    let _ = writeln!(stdin, "{password}");
+    drop(stdin);
+    let out = child.wait_with_output().expect("own child");
+    let text = String::from_utf8(out.stdout).expect("UTF-8");
+    (out.status.code().expect("an exit code"), text)
+}
+
+// WMSP-94
+#[test]
+fn users_are_added_changed_and_deleted_and_check_knows_them() {
+    let directory = Directory::new();
+    let users = directory.0.join("users.toml").display().to_string();
+    let done = |args: &[&str], password: &str| {
+        let (code, out) = passwd(args, password);
+        (code, json(&out)["done"].as_str().map(str::to_owned))
+    };
+    let word = |word: &str| Some(word.to_owned());
+    assert_eq!(done(&[&users, "alice"], "one"), (0, word("added")));
+    assert_eq!(done(&[&users, "alice"], "two"), (0, word("changed")));
+    assert_eq!(done(&[&users, "bob"], ""), (2, None));
+    assert_eq!(done(&[&users, "a:b"], "x"), (2, None));
+    let text = fs::read_to_string(&users).expect("the users file");
+    assert!(!text.contains("two") && text.contains("argon2"), "{text}");
+    let point = |realm: &str| {
+        let text = format!(
+            "[[point]]\nname = \"a\"\nkind = \"on-demand\"\nsource = \".\"\n\
+             [point.auth]\nusers = \"users.toml\"\nrealm = \"{realm}\"\n"
+        );
+        directory.write("ringcast.toml", &text)
+    };
+    let findings = |config: &str| {
+        let (_, out, _) = run(&["check", "--system", "--json", "--config", config]);
+        json(&out)["machine"]["findings"].to_string()
+    };
+    let fine = findings(&point("ringcast"));
+    assert!(!fine.contains("point"), "{fine}");
+    let other = findings(&point("elsewhere"));
+    assert!(
+        other.contains("nobody in") && other.contains("can use digest"),
+        "{other}"
+    );
+    assert_eq!(
+        done(&[&users, "alice", "--delete"], ""),
+        (0, word("removed"))
+    );
+    assert_eq!(
+        done(&[&users, "alice", "--delete"], ""),
+        (1, word("absent"))
+    );
+    fs::write(&users, "nonsense").expect("a file");
+    let broken = findings(&point("ringcast"));
+    assert!(
+        broken.contains("fatal") && broken.contains("line 1 is no TOML"),
+        "{broken}"
+    );
 }
 
 #[test]

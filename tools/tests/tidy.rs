@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules that may contain `unsafe`: small leaves around system calls, each with its invariants
 /// written down at the block.
-const UNSAFE_ALLOWED: [&str; 8] = [
+const UNSAFE_ALLOWED: [&str; 9] = [
     "engine/src/ops/log/sink.rs",
     "engine/src/ops/log/tests.rs",
     "engine/src/ops/metrics/process.rs",
@@ -14,6 +14,7 @@ const UNSAFE_ALLOWED: [&str; 8] = [
     "engine/src/rt/",
     "perf/src/sys.rs",
     "protocols/tests/wmsp_memory.rs",
+    "tools/src/arrivals.rs",
 ];
 
 /// Longest source file, in lines. A file that outgrows it has become two. Files of tests are looked up

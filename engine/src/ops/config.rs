@@ -13,7 +13,7 @@ mod validate;
 
 pub use error::{ConfigError, Problem};
 pub use limits::{Limits, PointLimits};
-pub use point::{PointConfig, PointKind, Source};
+pub use point::{AuthConfig, AuthMethod, PointConfig, PointKind, REALM, Source};
 pub use units::{BitRate, Size, Span};
 pub use validate::POINT_COUNT_MAX;
 
@@ -288,7 +288,7 @@ impl Config {
             *path = base.join(&*path);
         }
         for point in &mut self.points {
-            point.source.anchor(base);
+            point.anchor(base);
         }
     }
 }

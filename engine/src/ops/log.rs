@@ -53,6 +53,8 @@ pub struct LogRecord {
     pub target: String,
     /// What the client calls itself.
     pub user_agent: String,
+    /// Who the client proved to be.
+    pub user: Option<Arc<str>>,
     /// File or source that the URL stands for; empty if unknown.
     pub content: String,
     /// 200, or the HTTP-like code of a failure.
@@ -84,6 +86,7 @@ impl LogRecord {
             authority: String::new(),
             target: String::new(),
             user_agent: String::new(),
+            user: None,
             content: String::new(),
             status: 200,
             started_ms: unix_ms,

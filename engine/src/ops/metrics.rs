@@ -106,6 +106,8 @@ pub enum RefusedReason {
     NotFound,
     /// Not allowed to this client.
     Forbidden,
+    /// Wrong user name or password.
+    Credentials,
     /// `limits.player_connections`, or a point's.
     PlayerConnections,
     /// A bandwidth limit of the server or the point.
@@ -134,9 +136,10 @@ pub enum RefusedReason {
 
 impl RefusedReason {
     /// Every reason, in the order of the enum.
-    pub const ALL: [RefusedReason; 14] = [
+    pub const ALL: [RefusedReason; 15] = [
         RefusedReason::NotFound,
         RefusedReason::Forbidden,
+        RefusedReason::Credentials,
         RefusedReason::PlayerConnections,
         RefusedReason::Bandwidth,
         RefusedReason::ConnectionRate,
@@ -156,6 +159,7 @@ impl RefusedReason {
         match self {
             RefusedReason::NotFound => "not_found",
             RefusedReason::Forbidden => "forbidden",
+            RefusedReason::Credentials => "credentials",
             RefusedReason::PlayerConnections => "player_connections",
             RefusedReason::Bandwidth => "bandwidth",
             RefusedReason::ConnectionRate => "connection_rate",

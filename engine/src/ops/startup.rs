@@ -107,6 +107,7 @@ pub fn check(config: &Config, scope: Scope) -> Report {
     findings.extend(kernel::memory(config));
     findings.extend(net::listeners(config, scope.ports));
     findings.extend(files::points(config));
+    findings.extend(files::users(config));
     findings.extend(files::directories(config));
     findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
     Report {

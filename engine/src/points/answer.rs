@@ -2,18 +2,20 @@
 
 use super::{ClientFacts, ContentSupply, LiveFeed, OpenContent, Point, document};
 use crate::ops::metrics::RefusedReason;
-use crate::policy::RefusedBy;
+use crate::policy::{Guard, RefusedBy, Verdict};
 use crate::rt;
 use crate::shard::Shard;
 use crate::source::{AsfFile, FileFacts, OpenError, average_bit_rate, open_facts, segments};
 use protocols::asf::Packet;
 use protocols::asf::digest::object_starts;
 use protocols::asf::seek::{Hints, Seek, SeekStep, SeekTarget};
+use protocols::auth::{Challenge, Credentials};
 use protocols::content::{
-    Answer, Caching, Content, ContentId, Cue, CueRequest, Level, OpenRequest, Question, Refusal,
-    Selection, Start, StreamInfo, StreamKind,
+    Answer, Caching, Content, ContentId, Cue, CueRequest, Level, OpenRequest, Question, Recheck,
+    Refusal, Selection, Start, StreamInfo, StreamKind,
 };
 use protocols::rate::{grant, profile};
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -31,6 +33,7 @@ const PROFILE_OBJECTS_MAX: usize = 8192;
 pub async fn answer(shard: &Rc<Shard>, question: Question) -> Answer {
     let answered = match question {
         Question::Open(request) => open(shard, request).await,
+        Question::Recheck(question) => recheck(shard, question).await,
         Question::Cue(request) => cue(shard, &request).await,
         // Server-side playlists have more than one entry; files and broadcasts do not.
         Question::NextEntry(_) => Err(Refusal::NotFound),
@@ -38,9 +41,58 @@ pub async fn answer(shard: &Rc<Shard>, question: Question) -> Answer {
     answered.unwrap_or_else(Answer::Refused)
 }
 
-async fn open(shard: &Rc<Shard>, request: OpenRequest) -> Result<Answer, Refusal> {
+/// Ask a guarded point's client who it is, then `go_on` with the name, and tell the machine what it
+/// is to remember.
+async fn guarded(
+    shard: &Shard,
+    guard: &Guard,
+    credentials: Option<Credentials>,
+    go_on: impl AsyncFnOnce(Option<Arc<str>>) -> OpenResult<Answer>,
+) -> OpenResult<Answer> {
+    match guard.judge(credentials, rt::now()).await {
+        Verdict::Granted { user, identity } => {
+            let answer = go_on(Some(user)).await;
+            let Some(identity) = identity else {
+                return answer;
+            };
+            // The connection has proved itself, whatever becomes of this request.
+            let answer = answer.unwrap_or_else(|(refusal, reason)| {
+                let reason = reason.unwrap_or(RefusedReason::from(refusal));
+                shard.counters().refuse(reason);
+                Answer::Refused(refusal)
+            });
+            Ok(Answer::Verified {
+                identity,
+                answer: Box::new(answer),
+            })
+        }
+        Verdict::Challenge(challenge) => Ok(challenged(shard, challenge)),
+        Verdict::Busy => no(Refusal::Busy),
+    }
+}
+
+fn challenged(shard: &Shard, challenge: Box<Challenge>) -> Answer {
+    if challenge.rejected.is_some() {
+        shard.counters().refuse(RefusedReason::Credentials);
+    }
+    Answer::Challenge(challenge)
+}
+
+async fn recheck(shard: &Rc<Shard>, question: Recheck) -> Result<Answer, Refusal> {
+    let content = shard.content(question.content).ok_or(Refusal::Internal)?;
+    let Some(guard) = &content.point.guard else {
+        return Ok(Answer::Allowed);
+    };
+    let judged = guarded(shard, guard, question.credentials, async |_| {
+        Ok(Answer::Allowed)
+    });
+    judged.await.map_err(|(refusal, _)| refusal)
+}
+
+async fn open(shard: &Rc<Shard>, mut request: OpenRequest) -> Result<Answer, Refusal> {
     let refused = |reason: RefusedReason| shard.counters().refuse(reason);
-    let opened = open_inner(shard, &request).await;
+    let credentials = request.credentials.take();
+    let opened = open_inner(shard, &request, credentials).await;
     if let Err((refusal, reason)) = &opened {
         refused(reason.unwrap_or(RefusedReason::from(*refusal)));
     }
@@ -53,7 +105,11 @@ fn no<T>(refusal: Refusal) -> OpenResult<T> {
     Err((refusal, None))
 }
 
-async fn open_inner(shard: &Rc<Shard>, request: &OpenRequest) -> OpenResult<Answer> {
+async fn open_inner(
+    shard: &Rc<Shard>,
+    request: &OpenRequest,
+    credentials: Option<Credentials>,
+) -> OpenResult<Answer> {
     let Some(names) = segments(&request.path) else {
         return no(Refusal::NotFound);
     };
@@ -61,13 +117,34 @@ async fn open_inner(shard: &Rc<Shard>, request: &OpenRequest) -> OpenResult<Answ
         return Ok(document::overview(shard, request));
     };
     if let Some(point) = shard.point(name) {
-        return open_point(shard, request, &point, rest).await;
+        return enter(shard, &point, credentials, async |user| {
+            open_point(shard, request, &point, rest, user).await
+        })
+        .await;
     }
     // POINT.asx announces the point itself.
     let announced = name.strip_suffix(".asx").and_then(|name| shard.point(name));
     match announced {
-        Some(point) if rest.is_empty() => Ok(document::announce(shard, request, &point, &[])),
+        Some(point) if rest.is_empty() => {
+            enter(shard, &point, credentials, async |_| {
+                Ok(document::announce(shard, request, &point, &[]))
+            })
+            .await
+        }
         _ => no(Refusal::NotFound),
+    }
+}
+
+/// Everything of a guarded point, its announcements too, is for its users only.
+async fn enter(
+    shard: &Shard,
+    point: &Point,
+    credentials: Option<Credentials>,
+    go_on: impl AsyncFnOnce(Option<Arc<str>>) -> OpenResult<Answer>,
+) -> OpenResult<Answer> {
+    match &point.guard {
+        Some(guard) => guarded(shard, guard, credentials, go_on).await,
+        None => go_on(None).await,
     }
 }
 
@@ -76,6 +153,7 @@ async fn open_point(
     request: &OpenRequest,
     point: &Arc<Point>,
     rest: &[String],
+    user: Option<Arc<str>>,
 ) -> OpenResult<Answer> {
     if !point.config.enabled {
         return no(Refusal::Unavailable);
@@ -90,9 +168,12 @@ async fn open_point(
         if !rest.is_empty() {
             return no(Refusal::NotFound);
         }
-        return open_live(shard, request, point).await;
+        return open_live(shard, request, point, user).await;
     }
-    let file = match (&point.file, rest) {
+    let Some(place) = point.place() else {
+        return no(Refusal::Unavailable);
+    };
+    let file = match (&place.file, rest) {
         (Some(file), []) => vec![file.clone()],
         (None, [.., last]) => {
             if let Some(announced) = last.strip_suffix(".asx") {
@@ -110,13 +191,14 @@ async fn open_point(
         _ => return no(Refusal::NotFound),
     };
     let file = facts_of(shard, point, &file).await.map_err(|r| (r, None))?;
-    open_file(shard, request, point, file)
+    open_file(shard, request, point, file, user)
 }
 
 async fn open_live(
     shard: &Rc<Shard>,
     request: &OpenRequest,
     point: &Arc<Point>,
+    user: Option<Arc<str>>,
 ) -> OpenResult<Answer> {
     let Some(feed) = feed_of(shard, point).await else {
         return no(Refusal::Unavailable);
@@ -136,6 +218,7 @@ async fn open_live(
         playlist: false,
         entry: feed.head.generation,
         broadcast_id: point.id.wrapping_add(1).max(1),
+        guarded: point.guard.is_some(),
         caching: Caching::default(),
         file_size: None,
         description: Arc::clone(&feed.head.description),
@@ -152,6 +235,7 @@ async fn open_live(
         content,
         ContentSupply::Live(feed),
         rate,
+        user,
     )
 }
 
@@ -160,6 +244,7 @@ fn open_file(
     request: &OpenRequest,
     point: &Arc<Point>,
     file: Rc<AsfFile>,
+    user: Option<Arc<str>>,
 ) -> OpenResult<Answer> {
     let facts = &file.facts;
     let header = &facts.header;
@@ -180,6 +265,7 @@ fn open_file(
         playlist: false,
         entry: 1,
         broadcast_id: 0,
+        guarded: point.guard.is_some(),
         caching: Caching {
             allowed: max_age > 0,
             max_age,
@@ -200,6 +286,7 @@ fn open_file(
         content,
         ContentSupply::File(file),
         rate,
+        user,
     )
 }
 
@@ -211,6 +298,7 @@ fn admit(
     content: Content,
     supply: ContentSupply,
     rate: u32,
+    user: Option<Arc<str>>,
 ) -> OpenResult<Answer> {
     let player = if request.play {
         let taken = shard.limiter().play(&point.limiter, u64::from(rate));
@@ -230,6 +318,7 @@ fn admit(
             format!("{}?{}", request.path, request.query)
         },
         authority: request.authority.clone(),
+        user,
         protocol: request.protocol,
         since: SystemTime::now(),
     };
@@ -284,9 +373,13 @@ async fn facts_of(
     }
     let known_facts = known.as_ref().map(|(file, _)| Arc::clone(&file.facts));
     let (point, names, indexing) = (Arc::clone(point), names.to_vec(), shard.indexing().clone());
-    let opened =
-        rt::blocking(move || open_facts(&point.root, &names, known_facts.as_ref(), &indexing))
-            .await;
+    let opened = rt::blocking(move || {
+        let place = point
+            .place()
+            .ok_or(io::Error::from(io::ErrorKind::NotFound))?;
+        open_facts(&place.root, &names, known_facts.as_ref(), &indexing)
+    })
+    .await;
     match (opened, known) {
         (Ok((_, facts)), Some((file, _))) if Arc::ptr_eq(&facts, &file.facts) => {
             shard.keep_file(key, Rc::clone(&file));
@@ -586,6 +679,7 @@ fn http_date(mtime_ns: i64) -> String {
 
 /// Used by the home core to open a broadcast's file.
 pub async fn open_source(shard: &Rc<Shard>, point: &Arc<Point>) -> Result<Rc<AsfFile>, Refusal> {
-    let name = point.file.clone().ok_or(Refusal::NotFound)?;
+    let place = point.place().ok_or(Refusal::Unavailable)?;
+    let name = place.file.clone().ok_or(Refusal::NotFound)?;
     facts_of(shard, point, &[name]).await
 }

@@ -20,7 +20,7 @@ pub fn announce(
 ) -> Answer {
     let host = host_of(shard, request);
     let paths = if file.is_empty() {
-        paths_of(point)
+        paths_of(point, true)
     } else {
         vec![path(point, file)]
     };
@@ -59,7 +59,7 @@ pub fn overview(shard: &Shard, request: &OpenRequest) -> Answer {
         if !point.config.enabled {
             continue;
         }
-        for path in paths_of(&point) {
+        for path in paths_of(&point, point.guard.is_none()) {
             let path = html(&path);
             let host = html(&host);
             let _ = writeln!(
@@ -98,11 +98,13 @@ fn host_of(shard: &Shard, request: &OpenRequest) -> String {
         .map_or_else(|| shard.host().to_owned(), str::to_owned)
 }
 
-fn paths_of(point: &Point) -> Vec<String> {
-    if point.is_broadcast() || point.file.is_some() {
+fn paths_of(point: &Point, open: bool) -> Vec<String> {
+    // What is in a guarded directory is not told to everybody.
+    let directory = point.place().filter(|place| place.file.is_none());
+    let Some(directory) = directory.filter(|_| open && !point.is_broadcast()) else {
         return vec![format!("/{}", point.config.name)];
-    }
-    point
+    };
+    directory
         .root
         .list(LISTED_FILES_MAX)
         .into_iter()

@@ -11,7 +11,7 @@ pub use home::{LiveHome, Parcel};
 pub use live::{Batch, BatchBuilder, LiveFeed, LiveHead, LiveRing};
 
 use crate::ops::config::{PointConfig, PointKind, Source};
-use crate::policy::{Player, PointLimiter};
+use crate::policy::{Guard, Player, PointLimiter};
 use crate::source::{AsfFile, Root};
 use protocols::content::{Content, Protocol, StreamInfo};
 use protocols::machine::CoreId;
@@ -20,7 +20,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 /// A publishing point, the same object on every core.
@@ -33,51 +33,98 @@ pub struct Point {
     pub home: CoreId,
     /// Its limits and what is used of them.
     pub limiter: Arc<PointLimiter>,
-    /// Where its files are.
-    pub root: Root,
-    /// The one file that it names, if it names a file.
-    pub file: Option<String>,
+    /// Asks clients who they are, if the point wants to know.
+    pub guard: Option<Guard>,
+    /// Where its files are, once they are there.
+    place: OnceLock<Place>,
     /// Why its source does not play.
     failure: Mutex<Option<String>>,
     /// How often its source was found not to play.
     failure_count: AtomicU32,
 }
 
-impl Point {
-    /// Open a point's directory.
+/// Where a point's files are.
+pub struct Place {
+    /// The directory.
+    pub root: Root,
+    /// The one file in it that the point names, if it names a file.
+    pub file: Option<String>,
+}
+
+impl Place {
+    /// Find a point's source.
     ///
     /// # Errors
     /// What the kernel says about the source's path.
-    pub fn open(id: u32, config: PointConfig, cores: usize) -> io::Result<Point> {
+    fn open(config: &PointConfig) -> io::Result<Place> {
         let Source::Path(path) = &config.source;
-        let (root, file) = if path.is_dir() {
-            (Root::open(path)?, None)
-        } else {
-            let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
-            let name = path
-                .file_name()
-                .and_then(|n| n.to_str())
-                .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file name"))?;
-            std::fs::metadata(path)?;
-            let root = Root::open(parent.unwrap_or(std::path::Path::new(".")))?;
-            (root, Some(name.to_owned()))
-        };
-        if config.kind == PointKind::Broadcast && file.is_none() {
-            return Err(io::Error::new(
-                io::ErrorKind::IsADirectory,
-                "a broadcast plays one file, not a directory",
-            ));
+        if path.is_dir() {
+            if config.kind == PointKind::Broadcast {
+                return Err(io::Error::new(
+                    io::ErrorKind::IsADirectory,
+                    "a broadcast plays one file, not a directory",
+                ));
+            }
+            let root = Root::open(path)?;
+            return Ok(Place { root, file: None });
         }
+        let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
+        let name = path
+            .file_name()
+            .and_then(|n| n.to_str())
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file name"))?;
+        std::fs::metadata(path)?;
+        Ok(Place {
+            root: Root::open(parent.unwrap_or(std::path::Path::new(".")))?,
+            file: Some(name.to_owned()),
+        })
+    }
+}
+
+impl Point {
+    /// Make a point.
+    ///
+    /// # Errors
+    /// What the kernel says about the source's path, or what is wrong with the users file.
+    pub fn open(id: u32, config: PointConfig, cores: usize) -> io::Result<Point> {
+        let point = Point::open_later(id, config, cores)?;
+        let place = Place::open(&point.config)?;
+        let _ = point.place.set(place);
+        Ok(point)
+    }
+
+    /// Make a point whose source need not be there yet: it is looked for when somebody asks.
+    ///
+    /// # Errors
+    /// What is wrong with the users file.
+    pub fn open_later(id: u32, config: PointConfig, cores: usize) -> io::Result<Point> {
         Ok(Point {
             id,
+            guard: config.auth.as_ref().map(Guard::open).transpose()?,
             home: CoreId((id as usize % cores.max(1)) as u8),
             limiter: PointLimiter::new(config.limits.clone()),
-            root,
-            file,
+            place: OnceLock::new(),
             failure: Mutex::default(),
             failure_count: AtomicU32::new(0),
             config,
         })
+    }
+
+    /// Where its files are; `None` as long as they are nowhere. Asks the disk only until then.
+    pub fn place(&self) -> Option<&Place> {
+        if let Some(place) = self.place.get() {
+            return Some(place);
+        }
+        match Place::open(&self.config) {
+            Ok(place) => {
+                self.set_failure(None);
+                Some(self.place.get_or_init(|| place))
+            }
+            Err(error) => {
+                self.set_failure(Some(error.to_string()));
+                None
+            }
+        }
     }
 
     /// True if all its clients share one timeline.
@@ -136,6 +183,8 @@ pub struct ClientFacts {
     pub target: String,
     /// Host that it named; may be empty.
     pub authority: String,
+    /// Who it proved to be.
+    pub user: Option<Arc<str>>,
     /// Through which protocol.
     pub protocol: Protocol,
     /// When.
@@ -180,8 +229,9 @@ impl OpenContent {
     pub fn source_name(&self) -> String {
         match &self.supply {
             ContentSupply::File(file) => {
-                let path = self.point.root.path.join(&file.facts.name);
-                path.display().to_string()
+                let place = self.point.place();
+                let path = place.map(|p| p.root.path.join(&file.facts.name));
+                path.unwrap_or_default().display().to_string()
             }
             ContentSupply::Live(_) => self.point.config.source.to_string(),
         }

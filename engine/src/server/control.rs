@@ -10,6 +10,7 @@ use crate::policy::Limiter;
 use crate::rt;
 use crate::shard::Message;
 use protocols::machine::CoreId;
+use std::io;
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -61,7 +62,9 @@ impl Controller {
             limiter,
             cores,
         };
-        controller.exchange(&mut controller.lock(), config)?;
+        // A source that is not there yet does not keep the other points from starting; what is added
+        // to a running server has to be right.
+        controller.exchange(&mut controller.lock(), config, Point::open_later)?;
         Ok(Arc::new(controller))
     }
 
@@ -112,7 +115,7 @@ impl Controller {
     pub fn reload(&self, config: Config) -> Result<ReloadReport, StartError> {
         let report = {
             let mut state = self.lock();
-            let report = self.exchange(&mut state, config)?;
+            let report = self.exchange(&mut state, config, Point::open)?;
             self.limiter.set(state.config.limits.clone(), rt::now());
             report
         };
@@ -124,7 +127,12 @@ impl Controller {
     }
 
     /// Make the points of a configuration, keeping those that are the same.
-    fn exchange(&self, state: &mut State, config: Config) -> Result<ReloadReport, StartError> {
+    fn exchange(
+        &self,
+        state: &mut State,
+        config: Config,
+        open: fn(u32, PointConfig, usize) -> io::Result<Point>,
+    ) -> Result<ReloadReport, StartError> {
         let mut report = ReloadReport::default();
         let mut points = Vec::new();
         let mut next_id = state.next_id;
@@ -132,13 +140,18 @@ impl Controller {
             let old = state.points.iter().find(|p| p.config.name == wanted.name);
             match old {
                 Some(old) if old.config == *wanted => {
+                    // The configuration is the same, what it names may not be.
+                    if let Some(guard) = &old.guard {
+                        guard.reload().map_err(|e| unusable(wanted, e))?;
+                    }
                     points.push(Arc::clone(old));
                     continue;
                 }
                 Some(_) => report.replaced.push(wanted.name.clone()),
                 None => report.added.push(wanted.name.clone()),
             }
-            points.push(Arc::new(self.open(next_id, wanted)?));
+            let made = open(next_id, wanted.clone(), self.cores);
+            points.push(Arc::new(made.map_err(|error| not_opened(wanted, error))?));
             next_id += 1;
         }
         report.removed = state
@@ -157,14 +170,6 @@ impl Controller {
         state.next_id = next_id;
         state.config = config;
         Ok(report)
-    }
-
-    fn open(&self, id: u32, config: &PointConfig) -> Result<Point, StartError> {
-        Point::open(id, config.clone(), self.cores).map_err(|error| StartError::Point {
-            name: config.name.clone(),
-            path: config.source.path().unwrap_or("".as_ref()).to_path_buf(),
-            error,
-        })
     }
 
     fn change(
@@ -187,6 +192,22 @@ impl Controller {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn unusable(config: &PointConfig, error: std::io::Error) -> StartError {
+    StartError::Point {
+        name: config.name.clone(),
+        path: config.source.path().unwrap_or("".as_ref()).to_path_buf(),
+        error,
+    }
+}
+
+fn not_opened(config: &PointConfig, error: io::Error) -> StartError {
+    StartError::Point {
+        name: config.name.clone(),
+        path: config.source.path().unwrap_or("".as_ref()).to_path_buf(),
+        error,
     }
 }
 

@@ -47,7 +47,7 @@ pub struct Flows {
 
 impl Flows {
     /// No flows.
-    pub fn new(_now: Time) -> Flows {
+    pub fn new() -> Flows {
         Flows {
             slots: Vec::new(),
             free: Vec::new(),
@@ -419,6 +419,11 @@ impl Shard {
                 self.tell(front, id, FlowEvent::Ended(end, totals));
             }
             Pumped::Dead => {
+                tracing::debug!(
+                    conn = conn.0,
+                    packets = totals.packets,
+                    "the connection is gone"
+                );
                 self.end_flow(index, now);
                 // The reading task sees the end and tells the machine.
                 self.conns.borrow_mut().break_off(conn);

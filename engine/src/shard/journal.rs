@@ -199,6 +199,7 @@ pub fn record_of(flow: &Flow, core: CoreId, local: Option<SocketAddr>, now: Time
         authority: client.authority.clone(),
         target: client.target.clone(),
         user_agent: client.user_agent.clone(),
+        user: client.user.clone(),
         content: flow.content.source_name(),
         started_ms: u64::try_from(began.as_millis()).unwrap_or(u64::MAX),
         sent_ms: u64::try_from(now.since(flow.begun).as_millis()).unwrap_or(u64::MAX),

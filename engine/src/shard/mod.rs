@@ -100,7 +100,7 @@ impl Shard {
         Rc::new(Shard {
             counters: parts.metrics.core(parts.id),
             cache: Cache::new(parts.cache_bytes, parts.metrics.core(parts.id)),
-            flows: RefCell::new(Flows::new(now)),
+            flows: RefCell::new(Flows::new()),
             journal: RefCell::new(Journal::new(parts.log.clone())),
             parts,
             fronts: RefCell::default(),

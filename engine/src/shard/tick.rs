@@ -13,6 +13,13 @@ use std::time::Duration;
 /// The tick of a core on which nothing moves.
 const IDLE_TICK: Duration = Duration::from_millis(100);
 
+/// The tick of a core with few sessions. Waking the executor costs as much as a dozen sends, and the
+/// slices of few sessions are short enough to be run two at a time.
+const SPARSE_TICK: Duration = Duration::from_millis(10);
+
+/// Sessions above which a core ticks at its base rate.
+const SPARSE_SESSIONS_MAX: usize = 2000;
+
 /// How often slow things are looked at.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
@@ -24,8 +31,7 @@ impl Shard {
         while !self.stopped.get() {
             let now = rt::now();
             self.counters.beat();
-            let pause = if self.is_busy() { TICK } else { IDLE_TICK };
-            if now.since(last) > pause + TICK {
+            if now.since(last) > self.pace() + TICK {
                 self.counters.late_ticks.inc();
             }
             self.tick(now);
@@ -35,8 +41,7 @@ impl Shard {
                 .busy_micros
                 .add(done.since(now).as_micros() as u64);
             // The next multiple of the tick, so that turns do not drift with the work.
-            let every = if self.is_busy() { TICK } else { IDLE_TICK };
-            let next = now + every;
+            let next = now + self.pace();
             let pause = next.since(done).max(Duration::from_micros(200));
             self.alarm.sleep(pause.min(self.until_deadline(done))).await;
         }
@@ -68,6 +73,17 @@ impl Shard {
         if now.since(self.housekeeping.get()) >= HOUSEKEEPING {
             self.housekeeping.set(now);
             self.keep_house(now);
+        }
+    }
+
+    /// Time from one tick to the next.
+    fn pace(&self) -> Duration {
+        if !self.is_busy() {
+            IDLE_TICK
+        } else if self.flow_count() <= SPARSE_SESSIONS_MAX {
+            SPARSE_TICK
+        } else {
+            TICK
         }
     }
 

@@ -303,6 +303,7 @@ impl Desk<'_> {
             sessions: load.sessions,
             streams: facts.streams,
             packet_size: facts.packet_size,
+            slow_bytes_per_s: f64::from(facts.bit_rate) / 8.0 * SLOW_RATE,
             ..plan(load)
         };
         let given = Given {

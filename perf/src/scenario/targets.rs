@@ -404,12 +404,13 @@ fn on_demand_price(
     Ok(())
 }
 
-/// Links between two namespaces where the kernel can make them right, else the relay.
+/// Between two namespaces: by the kernel's shaper where a plain pair shows that it is right, else by
+/// the wire in user space. The relay where there can be no namespaces.
 fn packet_pair(desk: &mut Desk<'_>) -> Result<(), String> {
     let point = live(desk, 1, AUDIO_RATE, CADENCE_MS)?.point;
     let experiment = Experiment {
         rates: vec![1_000_000, 10_000_000, 50_000_000],
-        tries: 9,
+        tries: 15,
         path: "/live".into(),
         probe: Some(desk.context.server.to_string_lossy().into_owned()),
         placement: desk.placement(1),
@@ -422,21 +423,32 @@ fn packet_pair(desk: &mut Desk<'_>) -> Result<(), String> {
         port: everywhere.port(),
         log: Some(&log),
     };
-    let (mut found, wrong) = pair::through_tbf(&experiment, &server).unwrap_or_else(|why| {
-        let all = experiment.rates.iter().map(|&r| (r, why.clone()));
-        (Vec::new(), all.collect())
-    });
-    for (rate, why) in &wrong {
-        eprintln!(
-            "{}: no kernel link of {rate} bit/s ({why}); relay",
-            desk.name
-        );
+    let mut left = experiment.rates.clone();
+    let mut found = Vec::new();
+    for how in [Shaper::Tbf, Shaper::Wire] {
+        let experiment = Experiment {
+            rates: left.clone(),
+            ..experiment.clone()
+        };
+        match pair::between(&experiment, &server, how) {
+            Ok((estimates, wrong)) => {
+                found.extend(estimates);
+                left = wrong.iter().map(|(rate, _)| *rate).collect();
+                for (rate, why) in wrong {
+                    eprintln!("{}: no {how:?} link of {rate} bit/s: {why}", desk.name);
+                }
+            }
+            Err(why) => eprintln!("{}: no {how:?} link: {why}", desk.name),
+        }
+        if left.is_empty() {
+            break;
+        }
     }
     let server = desk.start(&point)?;
     let ring_depth = environment::ring_depth(desk.context.admin);
-    if !wrong.is_empty() {
+    if !left.is_empty() {
         let experiment = Experiment {
-            rates: wrong.iter().map(|(rate, _)| *rate).collect(),
+            rates: left,
             ..experiment
         };
         found.extend(pair::through_relay(&experiment, desk.context.http)?);
@@ -451,11 +463,13 @@ fn packet_pair(desk: &mut Desk<'_>) -> Result<(), String> {
 }
 
 fn hold_estimate(desk: &mut Desk<'_>, e: &Estimate) {
-    let link = match (e.shaper, e.bucket) {
-        (Shaper::Tbf, Some(bucket)) => {
-            format!("tbf with a bucket of {bucket} B between two namespaces, MTU 576")
-        }
-        _ => "relay in user space".into(),
+    let link = match e.shaper {
+        Shaper::Tbf => format!(
+            "tbf with a bucket of {} B between two namespaces, MTU 576",
+            pair::TBF_FRAME
+        ),
+        Shaper::Wire => "wire in user space between two namespaces, MTU 1500".into(),
+        Shaper::Relay => "relay in user space on loopback".into(),
     };
     desk.facts = format!("{link}; 512 B per send of the pair; {}", desk.facts);
     let rate = e.link as f64 / 1e6;

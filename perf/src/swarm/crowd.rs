@@ -13,6 +13,9 @@ use std::time::Duration;
 const CONNECTS_PER_ROUND: usize = 64;
 const SLOW_READ_EVERY_NS: u64 = 20_000_000;
 const BUFFER: usize = 256 * 1024;
+/// A segment of loopback fits, so that slowness comes from reading slowly alone and not from
+/// segments that are dropped and sent again ever later.
+const SLOW_RECEIVE_BUFFER: usize = 64 * 1024;
 
 /// All sessions of a run.
 pub(super) struct Crowd<'a> {
@@ -309,7 +312,7 @@ fn open_socket(to: SocketAddr, from: Ipv4Addr, slow: bool) -> io::Result<Socket>
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(IpProtocol::TCP))?;
     socket.set_nonblocking(true)?;
     if slow {
-        socket.set_recv_buffer_size(4096)?;
+        socket.set_recv_buffer_size(SLOW_RECEIVE_BUFFER)?;
     }
     if to.is_ipv4() && to.ip().is_loopback() {
         sys::bind_without_port(socket.as_raw_fd())?;

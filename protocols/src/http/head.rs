@@ -1,5 +1,8 @@
 //! A request head.
 
+use super::headers::Headers;
+use std::ops::Deref;
+
 /// Most header lines of one request.
 const HEADERS_MAX: usize = 64;
 
@@ -61,7 +64,15 @@ pub struct Head {
     pub authority: String,
     /// Length of the body.
     pub body: BodyLength,
-    headers: Vec<(Box<str>, Box<str>)>,
+    headers: Headers,
+}
+
+impl Deref for Head {
+    type Target = Headers;
+
+    fn deref(&self) -> &Headers {
+        &self.headers
+    }
 }
 
 /// Status and words for a head that cannot be taken.
@@ -88,11 +99,7 @@ impl Head {
             Some(1) => Version::Http11,
             _ => return Err((505, "HTTP version")),
         };
-        let headers: Vec<(Box<str>, Box<str>)> = raw
-            .headers
-            .iter()
-            .map(|h| (h.name.into(), String::from_utf8_lossy(h.value).into()))
-            .collect();
+        let headers = Headers::new(raw.headers);
         let method = match raw.method.unwrap_or("") {
             "GET" => Method::Get,
             "HEAD" => Method::Head,
@@ -117,37 +124,9 @@ impl Head {
         Ok(head)
     }
 
-    /// The first header of this name.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.all(name).next()
-    }
-
-    /// All headers of this name.
-    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.headers
-            .iter()
-            .filter(move |(n, _)| n.eq_ignore_ascii_case(name))
-            .map(|(_, v)| &**v)
-    }
-
-    /// Elements of all comma-separated headers of this name.
-    pub fn list(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.all(name)
-            .flat_map(|v| v.split(','))
-            .map(str::trim)
-            .filter(|v| !v.is_empty())
-    }
-
     /// True if the connection may carry another request after this one.
     pub fn keeps_alive(&self) -> bool {
-        let says = |word: &str| {
-            self.list("Connection")
-                .any(|v| v.eq_ignore_ascii_case(word))
-        };
-        match self.version {
-            Version::Http11 => !says("close"),
-            Version::Http10 => says("keep-alive") && !says("close"),
-        }
+        self.headers.keeps_alive(self.version)
     }
 
     /// True if a Content-Type of this media type is there, whatever its parameters.

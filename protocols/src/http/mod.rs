@@ -5,6 +5,7 @@
 //! takes its body as a stream can be chosen there.
 
 pub mod head;
+pub mod headers;
 pub mod range;
 pub mod reader;
 pub mod reply;

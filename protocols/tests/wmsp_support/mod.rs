@@ -8,11 +8,13 @@ pub mod requests;
 pub mod wire;
 
 use bytes::Bytes;
+use protocols::auth::{Challenge, Credentials, Identity};
 use protocols::content::*;
 use protocols::machine::*;
 use protocols::media::*;
 use protocols::wmsp::server::{Config, Server};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 pub use wire::*;
 
@@ -45,6 +47,14 @@ pub enum FlowState {
     Dropped,
 }
 
+/// What the application thinks of credentials.
+pub enum Verdict {
+    Pass(Option<Arc<Identity>>),
+    Challenge(Challenge),
+}
+
+pub type Guard = Box<dyn FnMut(Option<&Credentials>, Time) -> Verdict>;
+
 pub struct Bench {
     pub server: Server,
     pub now: Time,
@@ -66,6 +76,9 @@ pub struct Bench {
     pub reports: Vec<Report>,
     pub held: BTreeMap<ContentId, Content>,
     pub wake: Option<Time>,
+    /// Decides about guarded contents.
+    pub guard: Option<Guard>,
+    pub rechecks: u32,
     alive: BTreeSet<ConnId>,
     next_conn: u64,
     next_content: u64,
@@ -98,6 +111,7 @@ pub fn clip() -> Content {
         playlist: false,
         entry: 7,
         broadcast_id: 0,
+        guarded: false,
         caching: Caching::default(),
         file_size: Some(182_000),
         description: vec![("title".into(), "Test".into())].into(),
@@ -169,6 +183,8 @@ impl Bench {
             reports: Vec::new(),
             held: BTreeMap::new(),
             wake: None,
+            guard: None,
+            rechecks: 0,
             alive: BTreeSet::new(),
             next_conn: 0,
             next_content: 0,
@@ -390,6 +406,10 @@ impl Bench {
                             self.cues.push(c.clone());
                         }
                         Question::NextEntry(c) => assert!(self.held.contains_key(c)),
+                        Question::Recheck(r) => {
+                            assert!(self.held.contains_key(&r.content));
+                            self.rechecks += 1;
+                        }
                     }
                     self.unanswered.push_back((ticket, *question));
                 }
@@ -484,7 +504,30 @@ impl Bench {
     }
 
     fn answer(&mut self, question: Question) -> Answer {
+        let (guarded, credentials) = match &question {
+            Question::Open(open) => (
+                matches!(self.points.get(&open.path), Some(Point::Media(c)) if c.guarded),
+                open.credentials.clone(),
+            ),
+            Question::Recheck(recheck) => (true, recheck.credentials.clone()),
+            _ => (false, None),
+        };
+        match self.guard.as_mut().filter(|_| guarded) {
+            None => self.answer_freely(question),
+            Some(guard) => match guard(credentials.as_ref(), self.now) {
+                Verdict::Pass(None) => self.answer_freely(question),
+                Verdict::Pass(Some(identity)) => Answer::Verified {
+                    identity,
+                    answer: Box::new(self.answer_freely(question)),
+                },
+                Verdict::Challenge(challenge) => Answer::Challenge(Box::new(challenge)),
+            },
+        }
+    }
+
+    fn answer_freely(&mut self, question: Question) -> Answer {
         match question {
+            Question::Recheck(_) => Answer::Allowed,
             Question::Open(open) => match self.points.get(&open.path).cloned() {
                 Some(Point::Media(content)) => self.hand_out(content),
                 Some(Point::Moved(url)) => Answer::Moved { url: url.into() },

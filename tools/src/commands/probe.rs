@@ -20,8 +20,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How long the end of a session (stop, log) may take.
 const FINISH_LIMIT: Duration = Duration::from_secs(5);
-/// Bytes of IPv4 and TCP around each segment: they take their time on the link, too.
-const SEGMENT_HEADERS: usize = 40;
+/// Bytes of IPv4 (20) and TCP (20, and 12 for the time stamps that Linux asks for) around each
+/// segment: they take their time on the link, too.
+const SEGMENT_HEADERS: usize = 52;
 /// How long a probe lasts if nothing else is said.
 const DURATION: Duration = Duration::from_secs(10);
 /// Announcements inside announcements.

@@ -57,8 +57,9 @@ pub struct PointConfig {
     multicast: NotBuilt,
     #[serde(default, skip_serializing)]
     msbd: NotBuilt,
-    #[serde(default, skip_serializing)]
-    auth: NotBuilt,
+    /// Clients must prove who they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<AuthConfig>,
 }
 
 impl PointConfig {
@@ -85,7 +86,15 @@ impl PointConfig {
             limits: PointLimits::default(),
             multicast: NotBuilt,
             msbd: NotBuilt,
-            auth: NotBuilt,
+            auth: None,
+        }
+    }
+
+    /// Make relative paths relative to `base`.
+    pub(super) fn anchor(&mut self, base: &Path) {
+        self.source.anchor(base);
+        if let Some(auth) = &mut self.auth {
+            auth.users = base.join(&auth.users);
         }
     }
 
@@ -93,6 +102,56 @@ impl PointConfig {
     pub fn max_speed_milli(&self) -> u32 {
         milli(self.max_speed)
     }
+}
+
+/// `[point.auth]`: who may have what the point offers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuthConfig {
+    /// Schemes that are offered, the preferred one first; none twice.
+    #[serde(default = "every_method")]
+    pub methods: Vec<AuthMethod>,
+    /// The users file.
+    pub users: PathBuf,
+    /// Shown to whoever is asked, and part of Digest's hashes: 1 to 128 printable ASCII characters
+    /// without quotes and backslashes.
+    #[serde(default = "default_realm")]
+    pub realm: String,
+}
+
+/// An authentication scheme.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AuthMethod {
+    /// Name and password, readable on the way.
+    Basic,
+    /// MD5 over a nonce.
+    Digest,
+    /// NTLMv2.
+    Ntlm,
+}
+
+impl AuthMethod {
+    /// As written in the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            AuthMethod::Basic => "basic",
+            AuthMethod::Digest => "digest",
+            AuthMethod::Ntlm => "ntlm",
+        }
+    }
+}
+
+/// Realm of a point that names none, and of `ringcast passwd` without `--realm`.
+pub const REALM: &str = "ringcast";
+
+fn default_realm() -> String {
+    REALM.to_owned()
+}
+
+/// The safest first, as far as players agree.
+fn every_method() -> Vec<AuthMethod> {
+    vec![AuthMethod::Ntlm, AuthMethod::Digest, AuthMethod::Basic]
 }
 
 /// Type of a publishing point.
@@ -260,6 +319,6 @@ fn parse_table(
     if !problems.is_empty() {
         return Err(spots.place(problems));
     }
-    point.source.anchor(base);
+    point.anchor(base);
     Ok(point)
 }

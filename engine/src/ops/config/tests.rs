@@ -179,7 +179,7 @@ fn what_this_build_does_not_have_is_said() {
         assert_eq!((p.line, p.key.as_str()), (Some(4), "point[1].source"));
         assert!(p.what.contains("not supported by this build"), "{}", p.what);
     }
-    for table in ["multicast", "msbd", "auth"] {
+    for table in ["multicast", "msbd"] {
         let p = problem(&format!("{head}source = \"x\"\n[point.{table}]\na = 1\n"));
         assert_eq!(p.key, format!("point[1].{table}"));
         assert!(p.what.contains("not supported by this build"), "{}", p.what);
@@ -316,13 +316,23 @@ fn the_reference_file_s_commented_values_are_valid_too() {
     let text: String = REFERENCE
         .lines()
         .map(|line| match line.strip_prefix('#') {
-            Some(rest) if rest.starts_with(|c: char| c.is_ascii_lowercase()) => format!("{rest}\n"),
+            Some(rest) if rest.starts_with(|c: char| c == '[' || c.is_ascii_lowercase()) => {
+                format!("{rest}\n")
+            }
             _ => format!("{line}\n"),
         })
         .collect();
     let config = parse(&text).expect("uncommented");
     assert_eq!(config.server.cpus, Some(vec![0, 1]));
     assert!(config.points[0].redirect.is_some());
+    let auth = config.points[1].auth.as_ref().expect("uncommented");
+    assert_eq!(auth.realm, REALM);
+    let bare = "[[point]]\nname = \"a\"\nkind = \"broadcast\"\nsource = \"x\"\n[point.auth]\nusers = \"u\"";
+    let bare = parse(bare).expect("users alone suffice");
+    assert_eq!(
+        bare.points[0].auth.as_ref().map(|a| &a.methods),
+        Some(&auth.methods)
+    );
 }
 
 #[test]
@@ -349,5 +359,50 @@ fn the_reference_file_documents_every_key_once() {
         );
         keys += 1;
     }
+    for key in known_keys(&format!("{point_head}\n[point.auth]\nusers = \"u\"")) {
+        let auth = section(REFERENCE, "#[point.auth]");
+        assert_eq!(written(&auth, &key), 1, "{key}");
+        keys += 1;
+    }
     assert!(keys > 50, "only {keys} keys were looked for");
+}
+
+// WMSP-93
+#[test]
+fn authentication_is_configured_for_each_point() {
+    let head = "[[point]]\nname = \"a\"\nkind = \"broadcast\"\nsource = \"x\"\n[point.auth]\n";
+    let text = format!(
+        "{head}methods = [\"digest\", \"basic\"]\nusers = \"u.toml\"\nrealm = \"My place\"\n"
+    );
+    let config = parse(&text).expect("valid");
+    let auth = config.points[0].auth.as_ref().expect("there");
+    assert_eq!(auth.methods, [AuthMethod::Digest, AuthMethod::Basic]);
+    assert_eq!(auth.users, Path::new("/etc/ringcast/u.toml"));
+    let wrong = |lines: &str| {
+        let p = problem(&format!("{head}{lines}"));
+        (p.line, p.key)
+    };
+    let at = |line, key: &str| (Some(line), format!("point[1].auth.{key}"));
+    assert_eq!(wrong("users = \"u\"\nmethods = []\n"), at(7, "methods"));
+    let twice = "users = \"u\"\nmethods = [\"ntlm\", \"ntlm\"]\n";
+    assert_eq!(wrong(twice), at(7, "methods[2]"));
+    assert_eq!(wrong("users = \"\"\n"), at(6, "users"));
+    for realm in ["", "a\\\"b", "é"] {
+        assert_eq!(
+            wrong(&format!("users = \"u\"\nrealm = \"{realm}\"\n")),
+            at(7, "realm")
+        );
+    }
+    let p = problem(&format!("{head}users = \"u\"\nmethods = [\"kerberos\"]\n"));
+    assert!(
+        p.what.contains("kerberos") && p.what.contains("`digest`"),
+        "{}",
+        p.what
+    );
+    let p = problem(&format!("{head}realm = \"r\"\n"));
+    assert!(p.what.contains("users"), "{}", p.what);
+    // The API takes and gives it too.
+    let json = r#"{"kind": "broadcast", "source": "c", "auth": {"users": "u"}}"#;
+    let point = super::parse_point("a", json, Path::new("/x")).expect("valid");
+    assert_eq!(point.auth.map(|a| a.users), Some("/x/u".into()));
 }

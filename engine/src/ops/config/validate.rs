@@ -1,7 +1,7 @@
 //! What TOML's types cannot say: ranges, names that must be unique, keys that exclude each other.
 
 use super::limits::Limits;
-use super::point::{PointConfig, PointKind};
+use super::point::{AuthConfig, PointConfig, PointKind};
 use super::units::{BitRate, Size, Span};
 use super::{Config, Listen, Server};
 use std::fmt::Display;
@@ -20,6 +20,8 @@ const LISTENER_COUNT_MAX: usize = 64;
 pub const POINT_COUNT_MAX: usize = 4096;
 /// Longest name of a publishing point, bytes.
 const POINT_NAME_BYTES_MAX: usize = 64;
+/// Longest realm, bytes.
+const REALM_BYTES_MAX: usize = 128;
 /// The shortest cadence: the base tick of the wheels.
 const CADENCE_MIN: Span = Span::millis(5);
 
@@ -304,6 +306,9 @@ fn point_at(prefix: &str, p: &PointConfig, others: &[PointConfig]) -> Vec<Compla
             "only broadcast points have a source that runs".to_owned(),
         );
     }
+    if let Some(a) = &p.auth {
+        auth(&key("auth"), a, &mut found);
+    }
     if let Some(url) = &p.redirect
         && let Err(what) = redirect(url)
     {
@@ -327,6 +332,38 @@ fn point_at(prefix: &str, p: &PointConfig, others: &[PointConfig]) -> Vec<Compla
         }
     }
     found.0
+}
+
+fn auth(key: &str, auth: &AuthConfig, found: &mut Found) {
+    if auth.methods.is_empty() {
+        found.add(
+            &format!("{key}.methods"),
+            "is empty; leave [point.auth] out to let everybody in".to_owned(),
+        );
+    }
+    for (i, method) in auth.methods.iter().enumerate() {
+        if auth.methods[..i].contains(method) {
+            found.add(
+                &format!("{key}.methods[{}]", i + 1),
+                format!("\"{}\" is named twice", method.name()),
+            );
+        }
+    }
+    if auth.users.as_os_str().is_empty() {
+        found.add(
+            &format!("{key}.users"),
+            "is empty; expected a file".to_owned(),
+        );
+    }
+    let fine = |b: u8| (b' '..=b'~').contains(&b) && b != b'"' && b != b'\\';
+    if !(1..=REALM_BYTES_MAX).contains(&auth.realm.len()) || !auth.realm.bytes().all(fine) {
+        found.add(
+            &format!("{key}.realm"),
+            format!(
+                "must have 1 to {REALM_BYTES_MAX} printable ASCII characters without quotes and backslashes"
+            ),
+        );
+    }
 }
 
 fn point_name(name: &str) -> Result<(), String> {

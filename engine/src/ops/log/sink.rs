@@ -334,7 +334,7 @@ fn facts_of<'a>(
         sent_packets: record.sent_packets,
         clients: sample.clients,
         cpu: sample.load_percent,
-        user: None,
+        user: record.user.as_deref(),
         session: record.session,
         content_path: &record.content,
         granted_bps: record.granted_bps,
@@ -358,6 +358,8 @@ struct JsonLine<'a> {
     target: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     user_agent: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<&'a str>,
     #[serde(skip_serializing_if = "str::is_empty")]
     content: &'a str,
     status: u16,
@@ -414,6 +416,7 @@ fn json_line(
         authority: &record.authority,
         target: &record.target,
         user_agent: &record.user_agent,
+        user: record.user.as_deref(),
         content: &record.content,
         status: record.status,
         started: rfc3339(record.started_ms),

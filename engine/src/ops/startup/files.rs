@@ -1,8 +1,10 @@
 //! Sources of points, and directories that are written.
 
 use super::Finding;
-use crate::ops::config::{Config, PointKind};
+use crate::ops::config::{AuthMethod, Config, PointKind};
 use crate::ops::sys;
+use crate::policy::ha1_for;
+use crate::policy::users::{self, Users};
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
@@ -37,6 +39,54 @@ pub(super) fn points(config: &Config) -> Vec<Finding> {
         ))
     });
     broken.collect()
+}
+
+/// Whether users files can be read, have somebody for each scheme that is offered, and are nobody
+/// else's to read.
+pub(super) fn users(config: &Config) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut exposed = Vec::new();
+    for point in &config.points {
+        let Some(auth) = &point.auth else { continue };
+        let known = match Users::load(&auth.users) {
+            Ok(known) => known,
+            Err(e) => {
+                findings.push(Finding::fatal(
+                    format!("point \"{}\": {e}", point.name),
+                    "make it with \"ringcast passwd\" and give it to the server's user",
+                ));
+                continue;
+            }
+        };
+        for method in &auth.methods {
+            let able = known.iter().any(|user| match method {
+                AuthMethod::Basic => user.argon2.is_some(),
+                AuthMethod::Digest => ha1_for(user, &auth.realm).is_some(),
+                AuthMethod::Ntlm => user.nt_hash.is_some(),
+            });
+            if !able {
+                let (name, method) = (&point.name, method.name());
+                findings.push(Finding::warning(
+                    format!("point \"{name}\": nobody in {} can use {method}", auth.users.display()),
+                    format!(
+                        "set passwords with \"ringcast passwd --realm '{}'\", or leave {method} out of methods",
+                        auth.realm
+                    ),
+                ));
+            }
+        }
+        if users::is_exposed(&auth.users) && !exposed.contains(&&auth.users) {
+            exposed.push(&auth.users);
+            findings.push(Finding::warning(
+                format!(
+                    "users file {} can be read by everybody",
+                    auth.users.display()
+                ),
+                "its hashes are as good as passwords: chmod o= it",
+            ));
+        }
+    }
+    findings
 }
 
 /// Whether directories that are written can be written. Missing ones are made at the start.

@@ -73,7 +73,13 @@ impl Live {
                         self.reading = Reading::Filtering(Box::new(filter));
                         return Step::Again;
                     }
-                    Skip::Lost => return Step::Dead,
+                    Skip::Lost => {
+                        tracing::info!(
+                            fd = outlet.fd,
+                            "closed: the packet in flight was overwritten"
+                        );
+                        return Step::Dead;
+                    }
                 }
                 let turn = outlet.turn(ring, cursor, t.now, t.scratch, t.core);
                 self.rest_or_end(outlet, turn)

@@ -33,7 +33,8 @@ pub struct ClientConfig {
     /// Ask for a packet pair.
     pub packet_pair: bool,
     /// Bytes of lower layers' headers around each segment, which the estimate of a packet pair is
-    /// to count as well (bandwidth-and-start.md 3: 40 for TCP over IPv4). 0: only what this layer sees.
+    /// to count as well (bandwidth-and-start.md 3: 40 for TCP over IPv4, 12 more with
+    /// time stamps). 0: only what this layer sees.
     pub segment_headers: usize,
     /// Try pipelining.
     pub pipelined: bool,

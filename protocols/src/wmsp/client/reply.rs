@@ -2,6 +2,8 @@
 //! the body of a Play has no end in sight.
 
 use crate::http::head::Version;
+use crate::http::headers::Headers;
+use std::ops::Deref;
 
 /// Most bytes of a reply head.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -19,41 +21,21 @@ pub struct ReplyHead {
     pub version: Version,
     /// Its length, blank line included.
     pub len: usize,
-    headers: Vec<(Box<str>, Box<str>)>,
+    headers: Headers,
+}
+
+impl Deref for ReplyHead {
+    type Target = Headers;
+
+    fn deref(&self) -> &Headers {
+        &self.headers
+    }
 }
 
 impl ReplyHead {
-    /// The first header of this name.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.all(name).next()
-    }
-
-    /// All headers of this name.
-    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.headers
-            .iter()
-            .filter(move |(n, _)| n.eq_ignore_ascii_case(name))
-            .map(|(_, v)| &**v)
-    }
-
-    /// Elements of all comma-separated headers of this name.
-    pub fn list(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.all(name)
-            .flat_map(|v| v.split(','))
-            .map(str::trim)
-            .filter(|v| !v.is_empty())
-    }
-
     /// True if the server says that it keeps the connection.
     pub fn keeps_alive(&self) -> bool {
-        let says = |word: &str| {
-            self.list("Connection")
-                .any(|v| v.eq_ignore_ascii_case(word))
-        };
-        match self.version {
-            Version::Http11 => !says("close"),
-            Version::Http10 => says("keep-alive") && !says("close"),
-        }
+        self.headers.keeps_alive(self.version)
     }
 
     fn body(&self) -> Result<Body, &'static str> {
@@ -288,11 +270,7 @@ impl Reader {
                 _ => Version::Http11,
             },
             len,
-            headers: raw
-                .headers
-                .iter()
-                .map(|h| (h.name.into(), String::from_utf8_lossy(h.value).into()))
-                .collect(),
+            headers: Headers::new(raw.headers),
         };
         match head.body() {
             Ok(body) => self.body = body,

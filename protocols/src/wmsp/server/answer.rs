@@ -21,6 +21,10 @@ pub(super) struct Answering<'a> {
     pub profile: Option<String>,
     pub location: Option<&'a str>,
     pub allow: bool,
+    /// Values of `WWW-Authenticate`.
+    pub challenges: Vec<String>,
+    /// Say that the connection stays, even to a client of HTTP/1.0 that did not ask.
+    pub keep: bool,
     pub close: bool,
 }
 
@@ -116,6 +120,9 @@ impl Server {
         if let Some(url) = answer.location {
             head.header("Location", url);
         }
+        for challenge in &answer.challenges {
+            head.header("WWW-Authenticate", challenge);
+        }
         if answer.allow {
             head.header("Allow", ALLOW);
         }
@@ -137,7 +144,12 @@ impl Server {
             }
             ReplyBody::ToTheEnd => {}
         }
-        ex.put_connection(&mut head, answer.close);
+        match answer.keep {
+            true => {
+                head.header("Connection", "Keep-Alive");
+            }
+            false => ex.put_connection(&mut head, answer.close),
+        }
         head.finish()
     }
 

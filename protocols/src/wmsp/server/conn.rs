@@ -1,5 +1,6 @@
 //! Connections: requests in, one at a time; replies out, in order.
 
+use super::access::Access;
 use super::exchange::Exchange;
 use super::session::State;
 use super::timers::Timer;
@@ -30,6 +31,7 @@ pub(super) struct Conn {
     /// Replies that wait for the end of the open body.
     pub pending: Vec<u8>,
     pub job: Option<Job>,
+    pub access: Access,
 }
 
 /// The reply body that is not at its end.
@@ -66,6 +68,8 @@ pub(super) enum Job {
 pub(super) enum Stage {
     /// What does the URL name?
     Open,
+    /// May what is held be played?
+    Recheck,
     /// What follows the entry that is to be skipped?
     Skip,
     /// Where does it start?
@@ -85,6 +89,7 @@ impl Server {
                 close_after: false,
                 pending: Vec::new(),
                 job: None,
+                access: Access::default(),
             }),
         );
         let at = now + self.config.idle_timeout;

@@ -42,7 +42,7 @@ impl Server {
         if let Some(id) = ex.session {
             self.release_content(id);
         }
-        self.open(conn, ex, Protocol::Wmsp, true);
+        self.open(now, conn, ex, Protocol::Wmsp, true);
     }
 
     pub(super) fn described(&mut self, now: Time, conn: ConnId, mut ex: Box<Exchange>) {

@@ -167,7 +167,9 @@ impl Server {
             Kind::Pipeline => self.pipeline(now, conn, &ex),
             Kind::Options | Kind::KeepAlive => self.keep_alive(now, conn, &ex),
             Kind::Log => self.log(now, conn, &ex),
-            Kind::GetContentInfo | Kind::SendEvent => self.open(conn, ex, Protocol::Wmsp, false),
+            Kind::GetContentInfo | Kind::SendEvent => {
+                self.open(now, conn, ex, Protocol::Wmsp, false)
+            }
             Kind::Download => self.download(now, conn, ex),
         }
     }
@@ -242,7 +244,18 @@ impl Server {
     }
 
     /// Ask what the URL names.
-    pub(super) fn open(&mut self, conn: ConnId, ex: Box<Exchange>, protocol: Protocol, play: bool) {
+    pub(super) fn open(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        ex: Box<Exchange>,
+        protocol: Protocol,
+        play: bool,
+    ) {
+        let credentials = match self.credentials(conn, &ex) {
+            Ok(credentials) => credentials,
+            Err(why) => return self.refuse(now, conn, &ex, 400, &why),
+        };
         let Some(peer) = self.conns.get(&conn).map(|c| c.peer) else {
             return;
         };
@@ -255,6 +268,7 @@ impl Server {
             user_agent: ex.user_agent().to_owned(),
             protocol,
             play,
+            credentials,
         };
         self.ask_for(conn, ex, Stage::Open, Question::Open(request));
     }
@@ -298,6 +312,8 @@ impl Server {
                 ex.content = Some(content);
                 self.opened(now, conn, ex);
             }
+            (Stage::Recheck, Answer::Allowed) => self.opened_to_play(now, conn, ex),
+            (_, Answer::Challenge(challenge)) => self.challenge(now, conn, ex, &challenge),
             (Stage::Skip, Answer::Opened(content)) => {
                 ex.skipped = ex.content.replace(content);
                 self.cue(now, conn, ex);

@@ -11,6 +11,7 @@
 //! - [`Server::on_head`](Server) sees each head before its body: there other services of the port
 //!   (push, log sink) are told apart.
 
+mod access;
 mod advance;
 mod answer;
 mod conn;
@@ -176,7 +177,9 @@ impl Server {
     }
 
     fn on_answer(&mut self, now: Time, ticket: Ticket, answer: Answer) {
-        let unclaimed = match self.asks.remove(&ticket) {
+        let asker = self.asks.remove(&ticket);
+        let answer = self.note_identity(asker, answer);
+        let unclaimed = match asker {
             Some(Asker::Conn(conn)) => self.on_request_answer(now, conn, ticket, answer),
             Some(Asker::Session(id)) => self.on_change_answer(now, id, ticket, answer),
             None => Some(answer),

@@ -18,7 +18,7 @@ impl Server {
             return self.refuse(now, conn, &ex, 503, "the server is being drained");
         }
         let play = ex.request.head.method == Method::Get;
-        self.open(conn, ex, Protocol::Http, play);
+        self.open(now, conn, ex, Protocol::Http, play);
     }
 
     pub(super) fn opened_to_download(&mut self, now: Time, conn: ConnId, mut ex: Box<Exchange>) {

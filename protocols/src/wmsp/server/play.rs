@@ -63,10 +63,10 @@ impl Server {
                 }
             }
         }
-        if ex.content.is_some() {
-            self.opened_to_play(now, conn, ex);
-        } else {
-            self.open(conn, ex, Protocol::Wmsp, true);
+        match &ex.content {
+            Some(content) if content.guarded => self.recheck(now, conn, ex),
+            Some(_) => self.opened_to_play(now, conn, ex),
+            None => self.open(now, conn, ex, Protocol::Wmsp, true),
         }
     }
 

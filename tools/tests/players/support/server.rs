@@ -4,6 +4,7 @@ use super::{TempDir, content};
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, Weak};
 use std::thread;
@@ -126,12 +127,16 @@ impl Server {
 
     /// A server for one test alone.
     pub fn start() -> Server {
-        let dir = TempDir::new();
+        Server::start_with(TempDir::new(), "")
+    }
+
+    /// A server for one test alone, in `dir`, with more at the end of its configuration.
+    pub fn start_with(dir: TempDir, more: &str) -> Server {
         let (http_port, admin_port) = free_ports();
         let made = dir.file("made");
         fs::create_dir(&made).expect("temporary directory");
         fs::write(made.join("large-header.wmv"), large_header()).expect("temporary directory");
-        let config = config_text(http_port, admin_port, &dir);
+        let config = config_text(http_port, admin_port, &dir) + more;
         fs::write(dir.file("ringcast.toml"), config).expect("temporary directory");
         let ringcast = Ringcast::start(&["serve", "--config", "ringcast.toml"], dir);
         let mut server = Server {
@@ -158,6 +163,11 @@ impl Server {
     /// The body of `GET path` on the admin listener, if the answer is 200.
     pub fn admin(&self, path: &str) -> Option<String> {
         get(self.admin_port, path)
+    }
+
+    /// A file in its directory.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.ringcast.dir.file(name)
     }
 
     /// The process.
