@@ -245,6 +245,93 @@ fn a_viewer_that_stops_reading_goes_on_at_a_key_frame_and_costs_little() {
     server.stop();
 }
 
+// WMSP-58, WMSP-71, WMSP-73
+#[test]
+fn streams_are_switched_in_the_middle_without_a_gap() {
+    let (_folder, server) = serving("broadcast-select");
+    let at = http(&server);
+    let switch = |id: u32, entries: &str| {
+        let line = format!("Pragma: client-id={id}\r\nPragma: stream-switch-entry={entries}");
+        request(NINE, "GET /brief", &[&line])
+    };
+    let (to_none, to_both) = ("1:1:2", "ffff:1:0");
+    let streams = |data: &Data| {
+        let packet = said(&data.payload, BRIEF.packet_size);
+        packet.payloads.iter().map(|p| p.stream).collect::<Vec<_>>()
+    };
+    // Beside the data connection: the body goes on.
+    let (mut raw, reply) = Client::ask(at, &play("/brief", None, &[1, 2], ""));
+    let id = reply.client_id();
+    let mut last = raw.data();
+    for (entries, wanted) in [
+        (to_none, &[2][..]),
+        (to_both, &[1, 2]),
+        (to_none, &[2]),
+        (to_both, &[1, 2]),
+    ] {
+        let (_, reply) = Client::ask(at, &switch(id, entries));
+        assert_eq!(reply.status, 200, "{}", reply.head);
+        let changed = loop {
+            let data = raw.data();
+            assert_eq!(
+                (data.number, data.flags),
+                (last.number + 1, last.flags.wrapping_add(1))
+            );
+            last = data;
+            if streams(&last) == wanted {
+                break said(&last.payload, BRIEF.packet_size);
+            }
+        };
+        let picture = changed.payloads.iter().find(|p| p.stream == PICTURE);
+        assert!(
+            picture.is_none_or(|p| p.key),
+            "pictures begin with a key frame"
+        );
+        for _ in 0..30 {
+            let data = raw.data();
+            assert_eq!(
+                (data.number, data.flags),
+                (last.number + 1, last.flags.wrapping_add(1))
+            );
+            assert_eq!(streams(&data), wanted);
+            last = data;
+        }
+    }
+    // On the data connection: one body after the other.
+    let tokens = ",version11-enabled=1";
+    let (mut chunked, reply) = Client::ask(at, &play("/brief", None, &[1, 2], tokens));
+    let id = reply.client_id();
+    let mut last = chunked.data();
+    for entries in [to_none, to_both, to_none, to_both] {
+        chunked.send(&switch(id, entries));
+        let (data, end) = chunked.all_data();
+        assert!(matches!(end, Event::Closed), "{end:?}");
+        assert_eq!(chunked.reply().status, 200);
+        let more: Vec<Data> = (0..20).map(|_| chunked.data()).collect();
+        for data in data.into_iter().chain(more) {
+            assert_eq!(
+                (data.number, data.flags),
+                (last.number + 1, last.flags.wrapping_add(1))
+            );
+            last = data;
+        }
+    }
+    // A 9.x player that names no stream is sent none, until it does.
+    let nothing = play("/brief", None, &[], "").replace("Pragma: stream-switch-entry=\r\n", "");
+    let (mut silent, reply) = Client::ask(at, &nothing);
+    assert_eq!(reply.status, 200);
+    let (_, switched) = Client::ask(at, &switch(reply.client_id(), "ffff:1:0 ffff:2:0"));
+    assert_eq!(switched.status, 200);
+    let first = silent.data();
+    let mut number = first.number;
+    for _ in 0..30 {
+        let data = silent.data();
+        assert_eq!(data.number, number + 1);
+        number = data.number;
+    }
+    server.stop();
+}
+
 #[test]
 fn a_broken_source_is_told_to_viewers_and_operators() {
     let (folder, server) = serving("broadcast-broken");

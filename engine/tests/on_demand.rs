@@ -419,3 +419,85 @@ fn other_connections_steer_a_session_but_do_not_take_it() {
     assert_eq!(player.data().number, 0);
     server.stop();
 }
+
+// WMSP-10, WMSP-18, WMSP-74
+#[test]
+fn other_rates_send_key_frames_forward_and_backward() {
+    let (_folder, server) = serving("vod-rates");
+    let at = http(&server);
+    let rated = |tokens: &str| {
+        let request = play("/vod/large.wmv", None, &[1, 2], tokens);
+        let (mut player, reply) = Client::ask(at, &request);
+        assert_eq!(reply.status, 200, "{tokens}: {}", reply.head);
+        let (data, end) = player.all_data();
+        for packet in &data {
+            let want = said(&LARGE.packet(packet.number), LARGE.packet_size).only(&[PICTURE]);
+            assert_eq!(said(&packet.payload, LARGE.packet_size), want, "{tokens}");
+        }
+        assert!(counts_on(&data), "{tokens}");
+        let numbers: Vec<u32> = data.iter().map(|d| d.number).collect();
+        (numbers, end)
+    };
+    let (numbers, end) = rated(",rate=5.000");
+    assert_eq!(numbers, [0, 10, 20, 30, 40, 50, 60, 70, 80, 90]);
+    assert!(matches!(end, Event::End(0)), "{end:?}");
+    let (numbers, end) = rated(",rate=-5.000,stream-time=3000");
+    assert_eq!(numbers, [60, 50, 40, 30, 20, 10, 0]);
+    assert!(
+        matches!(end, Event::End(0x000D_2F09)),
+        "the beginning is reached: {end:?}"
+    );
+    // Rates that are not offered are refused, and so is any but the normal one of a broadcast.
+    for tokens in [",rate=0.000", ",rate=50.000", ",rate=-50.000"] {
+        let request = play("/vod/large.wmv", None, &[1, 2], tokens);
+        assert_eq!(Client::ask(at, &request).1.status, 400, "{tokens}");
+    }
+    server.stop();
+}
+
+// BW-33, BW-34
+#[test]
+fn a_speed_is_granted_up_to_the_point_s() {
+    let (_folder, server) = serving("vod-speed");
+    let at = http(&server);
+    for (asked, granted) in [("3.000", "3.000"), ("50.000", "5.000")] {
+        let tokens = format!(",Speed={asked}");
+        let (mut player, reply) = Client::ask(at, &play("/vod/short.wmv", None, &[1, 2], &tokens));
+        assert_eq!(reply.pragma("Speed"), Some(granted), "{}", reply.head);
+        let (data, end) = player.all_data();
+        assert_eq!(received(SHORT, &data), in_file(SHORT, 0..SHORT.packets));
+        assert!(matches!(end, Event::End(0)));
+    }
+    server.stop();
+}
+
+// ASF-32
+#[test]
+fn a_file_whose_first_piece_is_damaged_begins_where_it_can_be_read() {
+    let (folder, server) = serving("vod-damage");
+    let mut bytes = LARGE.bytes();
+    let blob = LARGE.head().len();
+    bytes[blob..blob + 35 * LARGE.packet_size].fill(0xEE);
+    std::fs::write(folder.0.join("damaged.wmv"), &bytes).expect("a clip");
+    for tokens in [
+        "",
+        ",stream-time=4294967295,packet-num=31",
+        ",stream-time=4294967295,packet-num=3",
+    ] {
+        let request = play(
+            "/vod/damaged.wmv",
+            None,
+            &[1, 2],
+            &format!("{FAST}{tokens}"),
+        );
+        let (mut player, reply) = Client::ask(http(&server), &request);
+        assert_eq!(reply.status, 200, "{tokens}: {}", reply.head);
+        let (data, end) = player.all_data();
+        let numbers: Vec<u32> = data.iter().map(|d| d.number).collect();
+        let first = numbers.first().copied().unwrap_or_default();
+        assert!([35, 40].contains(&first), "{tokens}: {numbers:?}");
+        assert_eq!(numbers, (first..LARGE.packets).collect::<Vec<_>>());
+        assert!(matches!(end, Event::End(0)));
+    }
+    server.stop();
+}

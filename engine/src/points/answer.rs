@@ -26,6 +26,9 @@ const FRESH: Duration = Duration::from_secs(1);
 /// How long a client waits for the first packets of a live stream to reach its core.
 const FEED_PATIENCE: Duration = Duration::from_secs(3);
 
+/// Pieces of a file without a single readable packet that are passed over at the start of a session.
+const DAMAGED_CHUNKS_MAX: usize = 64;
+
 /// Objects that a startup profile looks at: 20 s of 30 video and 55 audio objects, and more.
 const PROFILE_OBJECTS_MAX: usize = 8192;
 
@@ -590,19 +593,25 @@ async fn find(
 
 /// Send time of a packet, or of the next one that can be read.
 async fn packet_of(shard: &Rc<Shard>, file: &Rc<AsfFile>, number: u32) -> Result<u32, Refusal> {
-    let raw = shard
-        .cache()
-        .raw_now(file, file.chunk_of(number))
-        .await
-        .map_err(|error| {
+    let mut number = number;
+    for _ in 0..DAMAGED_CHUNKS_MAX {
+        let chunk = file.chunk_of(number);
+        let raw = shard.cache().raw_now(file, chunk).await.map_err(|error| {
             tracing::warn!(file = file.facts.name, %error, "cannot be read");
             Refusal::Corrupt
         })?;
-    (number..)
-        .map_while(|n| raw.packet(n))
-        .find_map(|p| Packet::parse(p, file.packet_size()).ok())
-        .map(|p| p.send_time())
-        .ok_or(Refusal::Corrupt)
+        let found = (number..)
+            .map_while(|n| raw.packet(n))
+            .find_map(|p| Packet::parse(p, file.packet_size()).ok());
+        match found {
+            Some(packet) => return Ok(packet.send_time()),
+            None => number = file.chunk_start(chunk + 1),
+        }
+        if number >= file.facts.packet_count {
+            break;
+        }
+    }
+    Err(Refusal::Corrupt)
 }
 
 async fn objects_from(
