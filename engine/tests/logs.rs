@@ -5,6 +5,7 @@ mod support;
 use engine::Server;
 use std::collections::BTreeMap;
 use std::fs;
+use std::time::Duration;
 use support::asf::SHORT;
 use support::client::*;
 use support::*;
@@ -182,6 +183,25 @@ fn every_session_has_its_line_with_the_server_s_figures_and_the_client_s() {
         (&404.into(), &"/vod/none.wmv".into())
     );
     assert!(faults[0]["offset"].as_u64().is_some() && faults[0]["reason"].is_string());
+}
+
+/// However the server stops, who was watching has a line.
+#[test]
+fn sessions_that_a_stop_ends_are_written_down() {
+    for patience in [None, Some(Duration::ZERO)] {
+        let (folder, server) = serving("logs-stop");
+        let at = http(&server);
+        let (mut watching, _) = Client::ask(at, &play("/vod/short.wmv", None, &[1, 2], ""));
+        watching.data();
+        match patience {
+            None => server.stop(),
+            Some(patience) => server.drain(patience),
+        }
+        let rows = w3c(&folder, "vod");
+        assert_eq!(rows.len(), 1, "{patience:?}: {rows:#?}");
+        assert!(rows[0]["sc-bytes"].parse::<u64>().is_ok_and(|n| n > 0));
+        assert_eq!(server.metrics().totals().sessions, 0);
+    }
 }
 
 #[test]

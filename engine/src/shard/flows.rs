@@ -431,6 +431,14 @@ impl Shard {
         }
     }
 
+    /// The core stops: every flow is over, and written down.
+    pub(super) fn drop_flows(&self, now: Time) {
+        let indices: Vec<u32> = self.flows.borrow().by_key.values().copied().collect();
+        for index in indices {
+            self.end_flow(index, now);
+        }
+    }
+
     /// End the flows of some contents at their next packet boundary.
     pub(super) fn finish_flows(&self, now: Time, of: impl Fn(&OpenContent) -> bool) {
         let indices: Vec<u32> = {

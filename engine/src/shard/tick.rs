@@ -45,6 +45,7 @@ impl Shard {
             let pause = next.since(done).max(Duration::from_micros(200));
             self.alarm.sleep(pause.min(self.until_deadline(done))).await;
         }
+        self.drop_flows(rt::now());
         self.journal.borrow_mut().close();
     }
 
