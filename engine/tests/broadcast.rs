@@ -223,7 +223,7 @@ fn a_viewer_that_stops_reading_goes_on_at_a_key_frame_and_costs_little() {
     assert_eq!(skips, 1, "only the one");
     // It reads again: what was kept, whole to the last packet, and then from a key frame on.
     let mut jumps = 0;
-    while jumps == 0 || last.number % THICK.packets != 0 {
+    while jumps == 0 || !last.number.is_multiple_of(THICK.packets) {
         let data = slow.data();
         assert_eq!(
             data.flags,
