@@ -154,6 +154,8 @@ impl PacketStore for Ring {
 pub struct Chunk {
     bytes: Vec<u8>,
     slots: Vec<Slot>,
+    /// One past the number of the last packet that it was made of, also if nothing of it is sent.
+    pub end_number: u32,
 }
 
 impl Chunk {
@@ -162,6 +164,7 @@ impl Chunk {
         Chunk {
             bytes: Vec::with_capacity(bytes),
             slots: Vec::new(),
+            end_number: 0,
         }
     }
 

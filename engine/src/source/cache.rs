@@ -315,6 +315,7 @@ fn frame(file: &AsfFile, raw: &RawChunk, variant: Variant) -> Chunk {
             })
         });
     }
+    chunk.end_number = raw.first + raw.count();
     chunk.shrink();
     chunk
 }

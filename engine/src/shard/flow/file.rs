@@ -136,8 +136,10 @@ impl FromFile {
                 }
                 if used_up {
                     let end = self.file.chunk_start(self.chunk + 1);
+                    // A piece of a growing file may be a part of one. What tells is what was read:
+                    // behind the last packet sent may be some of which nothing is sent.
                     let next = if self.file.facts.growing {
-                        outlet.next_number
+                        piece.end_number
                     } else {
                         end
                     };
