@@ -173,11 +173,11 @@ fn a_file_that_is_replaced_is_served_anew() {
         let (data, _) = played(&server, "/vod/one.wmv");
         data.iter().all(|d| is(third, d))
     });
-    // Gone is gone, also under the point that names the file itself.
+    // Gone is gone; the point that names the file itself, and was never asked for it, waits for it.
     fs::remove_file(file(&folder, "one.wmv")).expect("removed");
     until("it is not there", || {
         let status = |path| Client::ask(http(&server), &describe(path)).1.status;
-        status("/vod/one.wmv") == 404 && status("/one") == 404
+        status("/vod/one.wmv") == 404 && status("/one") == 503
     });
     server.stop();
 }
