@@ -416,6 +416,11 @@ fn refusal_of(name: &str, error: &OpenError) -> Refusal {
 
 async fn cue(shard: &Rc<Shard>, request: &CueRequest) -> Result<Answer, Refusal> {
     let content = shard.content(request.content).ok_or(Refusal::Internal)?;
+    // Opened while the point existed; what the operator took away is not begun any more.
+    let current = shard.point(&content.point.config.name);
+    if current.is_none_or(|point| point.id != content.point.id) {
+        return Err(Refusal::NotFound);
+    }
     let selection = request.selection.within(content.streams());
     if request.rate_milli == 0 || (request.rate_milli != 1000 && !content.facts.stridable) {
         return Err(Refusal::Unsupported);

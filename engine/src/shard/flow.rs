@@ -55,7 +55,7 @@ enum Hold {
     Running,
     /// The machine wants the connection at the next packet boundary.
     Asked,
-    /// The server stops: the flow ends at the next packet boundary.
+    /// The server stops, or the point is gone: the flow ends at the next packet boundary.
     Finishing,
     Held,
 }
@@ -238,7 +238,11 @@ impl Flow {
             }
             if self.hold != Hold::Running && self.reach_boundary() {
                 if self.hold == Hold::Finishing {
-                    return Pumped::Ended(FlowEnd::Finished);
+                    // A download that breaks off must not look like a whole one.
+                    return Pumped::Ended(match self.is_copy() {
+                        true => FlowEnd::SourceLost,
+                        false => FlowEnd::Finished,
+                    });
                 }
                 self.hold = Hold::Held;
                 return Pumped::Held;

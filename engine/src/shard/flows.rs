@@ -433,14 +433,18 @@ impl Shard {
         }
     }
 
-    /// End every flow at its next packet boundary.
-    pub(super) fn finish_flows(&self, now: Time) {
+    /// End the flows of some contents at their next packet boundary.
+    pub(super) fn finish_flows(&self, now: Time, of: impl Fn(&OpenContent) -> bool) {
         let indices: Vec<u32> = {
             let mut flows = self.flows.borrow_mut();
-            for flow in flows.slots.iter_mut().flatten() {
-                flow.finish();
-            }
-            flows.by_key.values().copied().collect()
+            let slots = flows.slots.iter_mut().enumerate();
+            slots
+                .filter_map(|(index, slot)| {
+                    let flow = slot.as_mut().filter(|flow| of(&flow.content))?;
+                    flow.finish();
+                    Some(index as u32)
+                })
+                .collect()
         };
         for index in indices {
             self.pump_flow(index, now);

@@ -159,7 +159,7 @@ impl Shard {
                 }
             }
             Message::Finish => {
-                self.finish_flows(rt::now());
+                self.finish_flows(rt::now(), |_| true);
                 self.deliver_events();
             }
             Message::Stop => {
@@ -283,7 +283,8 @@ impl Shard {
         }
     }
 
-    /// Put the points that exist from now on in force; sessions of points that stay are untouched.
+    /// Put the points that exist from now on in force. Sessions of points that stay are untouched, those
+    /// of points that are gone end.
     fn set_points(self: &Rc<Self>, points: &Arc<Vec<Arc<Point>>>) {
         let gone: Vec<Arc<Point>> = self
             .points
@@ -293,6 +294,9 @@ impl Shard {
             .cloned()
             .collect();
         *self.points.borrow_mut() = Arc::clone(points);
+        let is_gone = |id: u32| gone.iter().any(|point| point.id == id);
+        self.finish_flows(rt::now(), |content| is_gone(content.point.id));
+        self.deliver_events();
         for point in gone {
             self.journal.borrow_mut().forget_point(&point.config.name);
             self.files.borrow_mut().retain(|key, _| key.0 != point.id);
