@@ -238,11 +238,13 @@ impl Shard {
         }
         outlet.stop_at = start.max_duration.map(|span| first.wrapping_add(span));
         let rate = crate::source::average_bit_rate(content.streams(), selection, 0);
-        let two_seconds = rate / 4;
+        // The kernel doubles it for its bookkeeping and may exceed that by a buffer of 64 KiB: this
+        // keeps what a slow client holds under two seconds of the rate, doubled.
+        let nearly_two_seconds = u32::try_from(u64::from(rate) * 7 / 32).unwrap_or(u32::MAX);
         let buffer = self
             .parts
             .send_buffer
-            .unwrap_or_else(|| two_seconds.max(SEND_BUFFER_MIN));
+            .unwrap_or_else(|| nearly_two_seconds.max(SEND_BUFFER_MIN));
         rt::set_send_buffer(outlet.fd, buffer);
         let flow = Flow::media(
             key,

@@ -32,6 +32,8 @@ pub struct Cursor {
     pub offset: u32,
     /// One past the last packet that the pacer has released.
     pub released: u64,
+    /// One past the last of them that was released faster than real time.
+    rushed: u64,
 }
 
 impl Cursor {
@@ -41,6 +43,7 @@ impl Cursor {
             seq,
             offset: 0,
             released: seq,
+            rushed: seq,
         }
     }
 }
@@ -205,6 +208,9 @@ impl Outlet {
             if lateness.is_none() && !self.pacer.rushed() {
                 lateness = Some(now.since(due));
             }
+            if self.pacer.rushed_at(send_time) {
+                cursor.rushed = cursor.released + 1;
+            }
             self.pacer.sent(send_time, slot.meta.len + overhead);
             self.next_number = slot.meta.number.wrapping_add(1);
             bytes += slot.framed_len();
@@ -240,7 +246,6 @@ impl Outlet {
         let Some(first) = store.slot(cursor.seq).copied() else {
             return Turn::Starved;
         };
-        let rushed = self.pacer.rushed();
         let mut len = 0;
         for (n, seq) in (cursor.seq..cursor.released).enumerate() {
             let Some(slot) = store.slot(seq).copied() else {
@@ -248,6 +253,7 @@ impl Outlet {
             };
             let head = store.bytes_mut(slot.pos, SLOT_HEAD);
             if let Ok(head) = head.try_into() {
+                let rushed = seq < cursor.rushed;
                 self.framer.stamp(
                     self.sequence.wrapping_add(n as u32),
                     &slot.meta,
@@ -309,11 +315,11 @@ impl Outlet {
     ) -> Turn {
         scratch.out.clear();
         self.framer.begin(&mut scratch.out);
-        let rushed = self.pacer.rushed();
         while cursor.seq < cursor.released {
             let Some(slot) = store.slot(cursor.seq).copied() else {
                 break;
             };
+            let rushed = cursor.seq < cursor.rushed;
             let framed = store.bytes_mut(slot.pos, slot.framed_len());
             self.framer.put(
                 self.sequence,
@@ -364,7 +370,7 @@ impl Outlet {
         let Some(slot) = store.slot(cursor.seq).copied() else {
             return false;
         };
-        self.stamp_one(store, &slot);
+        self.stamp_one(store, &slot, cursor.seq < cursor.rushed);
         let framed = store.bytes_mut(slot.pos, slot.framed_len());
         self.spill = Some(Box::new(Spill {
             bytes: framed[cursor.offset as usize..].to_vec(),
@@ -376,10 +382,9 @@ impl Outlet {
         true
     }
 
-    fn stamp_one<S: PacketStore>(&self, store: &mut S, slot: &Slot) {
+    fn stamp_one<S: PacketStore>(&self, store: &mut S, slot: &Slot, rushed: bool) {
         if let Ok(head) = store.bytes_mut(slot.pos, SLOT_HEAD).try_into() {
-            self.framer
-                .stamp(self.sequence, &slot.meta, self.pacer.rushed(), head);
+            self.framer.stamp(self.sequence, &slot.meta, rushed, head);
         }
     }
 
