@@ -11,6 +11,7 @@ pub mod content;
 pub mod http;
 pub mod machine;
 pub mod media;
+pub mod mmsp;
 pub mod playlist;
 pub mod rate;
 pub mod wmlog;

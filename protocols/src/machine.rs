@@ -17,7 +17,7 @@
 //!    [`FlowEvent::Held`], or gets [`FlowEvent::Ended`]. Each `Send` is one write to the transport,
 //!    so a reply that must be one segment is one `Send`.
 //! 6. Bytes may arrive in any split; a machine's outputs do not depend on the split.
-//! 7. After `Output::Close` or `Output::Move` the driver sends no further input for that connection,
+//! 7. After `Output::Close`, `Output::Move` or `Output::Switch` the driver sends no further input for that connection,
 //!    and the machine has already forgotten it. A flow on a closed connection is dropped silently.
 //!    After `Input::Closed` the machine must not name the connection again.
 
@@ -73,6 +73,19 @@ pub struct Ticket(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CoreId(pub u8);
 
+/// One of a front end's UDP sockets: 0 is MMSP's only one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Channel(pub u8);
+
+/// A front end that a connection can be handed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Service {
+    /// The HTTP port's: WMSP and plain HTTP.
+    Http,
+    /// The MMS port's.
+    Mms,
+}
+
 /// What happens to a machine.
 #[derive(Debug)]
 pub enum Input<'a> {
@@ -97,9 +110,11 @@ pub enum Input<'a> {
         /// Which connection.
         conn: ConnId,
     },
-    /// A datagram arrived on the protocol's UDP socket.
+    /// A datagram arrived on one of the front end's UDP sockets.
     Datagram {
-        /// Its sender.
+        /// On which socket.
+        channel: Channel,
+        /// Its sender, which may be forged.
         peer: SocketAddr,
         /// The whole datagram.
         bytes: &'a [u8],
@@ -143,8 +158,13 @@ pub enum Output {
         /// Never empty.
         bytes: Bytes,
     },
-    /// Send one datagram from the protocol's UDP socket.
+    /// Send one datagram from one of the front end's UDP sockets, now and alone. Several in a row leave
+    /// back to back. One that the socket does not take at once is lost, as it may be on the way.
     SendTo {
+        /// Leaves from the address that this connection has at this end.
+        conn: ConnId,
+        /// From which socket.
+        channel: Channel,
         /// Destination.
         peer: SocketAddr,
         /// Payload.
@@ -166,6 +186,27 @@ pub enum Output {
         conn: ConnId,
         /// To which core.
         core: CoreId,
+        /// Bytes to be fed to the machine there first.
+        unread: Bytes,
+    },
+    /// The datagram belongs to a session of another core: its machine sees it as arrived there.
+    Pass {
+        /// To which core.
+        core: CoreId,
+        /// On which socket it arrived.
+        channel: Channel,
+        /// Its sender.
+        peer: SocketAddr,
+        /// Payload.
+        bytes: Bytes,
+    },
+    /// The connection speaks another protocol: the machine of that one on the same core sees it as newly
+    /// opened. Only issued before anything was sent on it.
+    Switch {
+        /// Which.
+        conn: ConnId,
+        /// To whom.
+        service: Service,
         /// Bytes to be fed to the machine there first.
         unread: Bytes,
     },

@@ -5,8 +5,10 @@
 //! protocol's few bytes around each ASF packet.
 
 use crate::content::{Accel, ContentId, Selection, StreamSwitch};
-use crate::machine::{ConnId, Fault};
+use crate::machine::{Channel, ConnId, Fault};
 use bytes::Bytes;
+use std::net::SocketAddr;
+use std::time::Duration;
 
 /// A flow, named by the machine that starts it. Never reused within a machine's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,11 +76,28 @@ pub enum Pace {
     Unpaced,
 }
 
+/// Where datagrams go: one for each packet, as [`Framer::put`] makes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Datagrams {
+    /// Destination.
+    pub to: SocketAddr,
+    /// From which socket.
+    pub channel: Channel,
+    /// How long a packet that was sent can be asked for again with [`FlowCommand::Resend`]. The
+    /// driver may forget sooner what it no longer has.
+    pub resend_window: Duration,
+    /// How often one packet is sent again at most.
+    pub resend_count_max: u8,
+}
+
 /// What to send.
 #[derive(Debug)]
 pub struct FlowStart {
-    /// On which connection.
+    /// On which connection, or with which: a flow goes when its connection goes.
     pub conn: ConnId,
+    /// Set if packets leave as datagrams beside the connection, on which the machine then may write
+    /// at any time.
+    pub datagrams: Option<Datagrams>,
     /// From which content.
     pub content: ContentId,
     /// First packet, from a [`crate::content::Cue`].
@@ -115,6 +134,9 @@ pub enum FlowCommand {
     },
     /// Change the selection while it runs or is held.
     Select(Vec<StreamSwitch>),
+    /// Send packets again that a flow of datagrams sent, byte for byte, now. They are named by their
+    /// sequence in the flow, which counts from 0; those that are no longer there are left out.
+    Resend(Vec<u32>),
     /// Stop at the next packet boundary; [`FlowEvent::Held`] tells when that is reached.
     Hold,
     /// Go on after `Held`; the media clock did not stop.

@@ -136,6 +136,8 @@ impl<M: Machine> Driver<M> {
                 Output::Report(_) => {}
                 // A client machine serves nobody and has no datagrams over this driver.
                 Output::SendTo { .. }
+                | Output::Pass { .. }
+                | Output::Switch { .. }
                 | Output::Move { .. }
                 | Output::Ask { .. }
                 | Output::Flow { .. }

@@ -78,7 +78,11 @@ fn carry_out(shard: &Rc<Shard>, number: u8, front: &Front, output: Output, now: 
         Output::Flow { flow, command } => shard.command_flow(number, flow, command, now),
         Output::Release { content } => shard.release_content(content),
         Output::Report(report) => shard.report(number, *report, front),
-        Output::SendTo { .. } | Output::Connect { .. } | Output::Ingest(_) => {
+        Output::SendTo { .. }
+        | Output::Pass { .. }
+        | Output::Switch { .. }
+        | Output::Connect { .. }
+        | Output::Ingest(_) => {
             tracing::error!("a server machine asked for what this front end does not have");
         }
         Output::Idle(_) => {}

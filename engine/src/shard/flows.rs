@@ -185,6 +185,8 @@ impl Shard {
             FlowCommand::Select(changes) => {
                 self.with_flow((front, id), |flow| flow.select(&changes));
             }
+            // No flow of datagrams has been begun: there are no sockets for them yet.
+            FlowCommand::Resend(_) => {}
             FlowCommand::Hold => {
                 self.with_flow((front, id), Flow::hold);
                 self.pump_key((front, id), now);

@@ -585,6 +585,7 @@ impl World {
                 assert!(self.flows.insert(id, flow).is_none());
             }
             FlowCommand::StartFile { .. } => panic!("nobody downloads"),
+            FlowCommand::Resend(_) => panic!("no datagrams"),
             FlowCommand::Select(switches) => {
                 let flow = self.flows.get_mut(&id).unwrap();
                 flow.selection = switch::changed(flow.selection, &switches);

@@ -441,6 +441,7 @@ impl Bench {
             FlowCommand::Start(_) => "start".to_owned(),
             FlowCommand::StartFile { .. } => "file".to_owned(),
             FlowCommand::Select(list) => format!("select {}", list.len()),
+            FlowCommand::Resend(list) => format!("resend {}", list.len()),
             FlowCommand::Hold => "hold".to_owned(),
             FlowCommand::Go => "go".to_owned(),
             FlowCommand::Drop => "drop".to_owned(),
@@ -454,7 +455,7 @@ impl Bench {
             FlowCommand::StartFile {
                 conn, offset, len, ..
             } => self.new_flow(flow, conn, None, Some((offset, len))),
-            FlowCommand::Select(_) => {}
+            FlowCommand::Select(_) | FlowCommand::Resend(_) => {}
             FlowCommand::Hold => {
                 let f = self.flows.get_mut(&flow).unwrap();
                 assert_eq!(f.state, FlowState::Running);

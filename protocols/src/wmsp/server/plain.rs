@@ -165,6 +165,7 @@ impl Server {
         let flow = FlowId(self.count());
         let start = FlowStart {
             conn,
+            datagrams: None,
             content: content.id,
             packet: cue.packet,
             send_time: cue.send_time,

@@ -328,6 +328,7 @@ impl Server {
         };
         let start = FlowStart {
             conn,
+            datagrams: None,
             content,
             packet: cue.packet,
             send_time: cue.send_time,
