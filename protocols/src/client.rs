@@ -75,6 +75,23 @@ pub fn player(version: &str) -> Player {
     }
 }
 
+/// How media came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Transfer {
+    /// In datagrams. The counters below are theirs, of the whole session.
+    pub udp: bool,
+    /// Came without being asked for.
+    pub received: u64,
+    /// Came when asked for again.
+    pub recovered: u64,
+    /// Came once more, or too late.
+    pub duplicates: u64,
+    /// Never came.
+    pub lost: u64,
+    /// Datagrams that asked for others.
+    pub requests: u64,
+}
+
 /// Counters of one entry.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counters {

@@ -28,7 +28,9 @@ impl Gathering {
         }
         if head.af_flags & LAST != 0 {
             if self.pieces.range(number + 1..).next().is_some() {
-                return Err(format!("fragment {number} of a header is its last, and was not"));
+                return Err(format!(
+                    "fragment {number} of a header is its last, and was not"
+                ));
             }
             self.last = Some(number);
         }
@@ -40,7 +42,9 @@ impl Gathering {
             self.pieces.insert(number, Bytes::copy_from_slice(payload));
         }
         // All numbers are at most the last one's, so that their count tells if any is missing.
-        let complete = self.last.is_some_and(|last| self.pieces.len() == last as usize + 1);
+        let complete = self
+            .last
+            .is_some_and(|last| self.pieces.len() == last as usize + 1);
         Ok(complete.then(|| {
             let pieces = std::mem::take(self).pieces;
             pieces.into_values().flatten().collect()
@@ -70,9 +74,15 @@ mod tests {
             assert_eq!(take(&mut g, 2, last, b"c"), Ok(None));
             assert_eq!(take(&mut g, 0, 4, b"a"), Ok(None));
             assert_eq!(take(&mut g, 0, 4, b"a"), Ok(None), "again");
-            assert_eq!(take(&mut g, 1, 4, b"b"), Ok(Some(Bytes::from_static(b"abc"))));
+            assert_eq!(
+                take(&mut g, 1, 4, b"b"),
+                Ok(Some(Bytes::from_static(b"abc")))
+            );
             // The next one begins anew.
-            assert_eq!(take(&mut g, 0, last, b"x"), Ok(Some(Bytes::from_static(b"x"))));
+            assert_eq!(
+                take(&mut g, 0, last, b"x"),
+                Ok(Some(Bytes::from_static(b"x")))
+            );
         }
     }
 

@@ -210,6 +210,14 @@ impl Reorder {
         self.requests(&wanted)
     }
 
+    /// The end: what is missing now does not come any more.
+    pub fn give_all_up(&mut self) {
+        while let Some((&sequence, _)) = self.missing.first_key_value() {
+            self.give_up(sequence);
+        }
+        self.advance();
+    }
+
     /// When [`Reorder::run`] has something to do.
     pub fn deadline(&self) -> Option<Time> {
         let dues = self.missing.values();

@@ -78,8 +78,7 @@ impl Url {
             .ok_or(UrlFault::Scheme)?;
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, local) = rest.split_at(end);
-        let (host, port) = crate::client::split_authority(authority)
-            .ok_or(UrlFault::Host)?;
+        let (host, port) = crate::client::split_authority(authority).ok_or(UrlFault::Host)?;
         let port = match port {
             None | Some("") => PORT,
             Some(text) => match text.parse() {
@@ -170,8 +169,14 @@ mod tests {
         );
         assert_eq!(parts("mmsu://[::1]:8/%zz%"), want("mmsu", "::1", 8, "%zz%"));
         assert_eq!(parts("mmsu://h/%FF"), want("mmsu", "h", 1755, "%FF"));
-        assert_eq!(Url::parse("mms://[::1]/a").unwrap().to_string(), "mms://[::1]/a");
-        assert_eq!(Url::parse("mmst://h:9/a").unwrap().to_string(), "mmst://h:9/a");
+        assert_eq!(
+            Url::parse("mms://[::1]/a").unwrap().to_string(),
+            "mms://[::1]/a"
+        );
+        assert_eq!(
+            Url::parse("mmst://h:9/a").unwrap().to_string(),
+            "mmst://h:9/a"
+        );
     }
 
     #[test]
