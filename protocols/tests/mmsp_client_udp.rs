@@ -20,7 +20,7 @@ fn udp() -> ClientConfig {
 
 fn asked(rig: &mut Rig) -> Vec<Vec<u32>> {
     let requests = std::mem::take(&mut rig.requests);
-    let ids = |r: &ResendRequest| assert_eq!((r.client_id, r.source_id), (0, 1));
+    let ids = |r: &ResendRequest| assert_eq!((r.client_id, r.source_id), (CLIENT_ID, 1));
     requests.iter().for_each(ids);
     requests.into_iter().map(|r| r.sequences).collect()
 }
