@@ -1,6 +1,7 @@
 //! MMSP, the Microsoft Media Server protocol (MS-MMSP): `mms://`, `mmst://` and `mmsu://`.
 
 pub mod client;
+pub mod framer;
 pub mod hresult;
 pub mod message;
 pub mod names;
