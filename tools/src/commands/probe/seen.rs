@@ -5,6 +5,7 @@ use super::save::Saved;
 use crate::commands::asf::kind_name;
 use crate::output::{bit_rate, bytes, clock};
 use protocols::asf::{Header, Packet};
+use protocols::client::Transfer;
 use protocols::machine::Time;
 use protocols::media::{IngestEvent, News};
 use protocols::rate::packet_pair::UNLIMITED;
@@ -35,6 +36,9 @@ pub struct Playback {
     pub server: Option<String>,
     pub features: Option<String>,
     pub pipelined: bool,
+    /// `TCP` or `UDP`.
+    pub transport: Option<&'static str>,
+    pub datagrams: Option<DatagramsSeen>,
     /// Speed of the link, bit/s, as the packet pair measured it.
     pub packet_pair_bps: Option<u64>,
     pub granted: Option<Granted>,
@@ -66,6 +70,22 @@ pub struct Playback {
     #[serde(skip)]
     pub announcement: Option<String>,
     pub saved: Option<Saved>,
+}
+
+/// Datagrams of media.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+pub struct DatagramsSeen {
+    /// Came without being asked for.
+    pub received: u64,
+    /// Never came.
+    pub lost: u64,
+    /// Came when they were asked for again.
+    pub recovered: u64,
+    /// Came twice, or too late.
+    pub duplicates: u64,
+    pub resend_requests: u64,
+    /// Were dropped here on purpose, those that are no media among them.
+    pub dropped: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -259,8 +279,23 @@ impl Seen {
         )
     }
 
-    /// Everything.
-    pub fn finish(mut self, pipelined: bool, faults: &[String], saved: Option<Saved>) -> Playback {
+    /// How it came.
+    pub fn transfer(&mut self, pipelined: bool, transfer: Transfer) {
+        let p = &mut self.playback;
+        p.pipelined = pipelined;
+        p.transport = Some(if transfer.udp { "UDP" } else { "TCP" });
+        p.datagrams = transfer.udp.then_some(DatagramsSeen {
+            received: transfer.received,
+            lost: transfer.lost,
+            recovered: transfer.recovered,
+            duplicates: transfer.duplicates,
+            resend_requests: transfer.requests,
+            dropped: 0,
+        });
+    }
+
+    /// Everything. `dropped` datagrams were lost on purpose.
+    pub fn finish(mut self, dropped: u64, faults: &[String], saved: Option<Saved>) -> Playback {
         let began = self.began.unwrap_or(self.last);
         let micros = self.last.since(began).as_micros().max(1);
         let p = &mut self.playback;
@@ -277,7 +312,9 @@ impl Seen {
         if let (Some(p50), Some(p99), Some(max)) = (at(50), at(99), at(100)) {
             p.lateness_ms = Some(Lateness { p50, p99, max });
         }
-        p.pipelined = pipelined;
+        if let Some(datagrams) = &mut p.datagrams {
+            datagrams.dropped = dropped;
+        }
         p.faults = faults.to_vec();
         p.saved = saved;
         self.playback
@@ -293,7 +330,8 @@ impl Playback {
         if let Some(server) = &self.server {
             let features = self.features.as_deref().unwrap_or_default();
             let pipelined = if self.pipelined { ", pipelined" } else { "" };
-            text += &format!("  server {server}, features \"{features}\"{pipelined}\n");
+            let transport = self.transport.map_or(String::new(), |t| format!(", {t}"));
+            text += &format!("  server {server}, features \"{features}\"{transport}{pipelined}\n");
         }
         match self.packet_pair_bps {
             Some(UNLIMITED) => text += "  packet pair: too fast to measure\n",
@@ -352,6 +390,9 @@ impl Playback {
             bit_rate(self.bit_rate as f64),
             self.gaps
         );
+        if let Some(d) = &self.datagrams {
+            text += &d.text();
+        }
         if let Some(l) = &self.lateness_ms {
             text += &format!(
                 "  {} late packets; lateness p50 {} ms, p99 {} ms, most {} ms\n",
@@ -359,6 +400,19 @@ impl Playback {
             );
         }
         text
+    }
+}
+
+impl DatagramsSeen {
+    fn text(&self) -> String {
+        let dropped = match self.dropped {
+            0 => String::new(),
+            n => format!(", {n} dropped on purpose"),
+        };
+        format!(
+            "  datagrams: {} received, {} lost, {} recovered by {} requests, {} duplicate{dropped}\n",
+            self.received, self.lost, self.recovered, self.resend_requests, self.duplicates
+        )
     }
 }
 
@@ -434,7 +488,16 @@ mod tests {
                 seen.take(now, &IngestEvent::Packet { number, bytes });
             }
         }
-        let playback = seen.finish(true, &[], None);
+        let transfer = Transfer {
+            udp: true,
+            received: 18,
+            recovered: 1,
+            lost: 1,
+            requests: 5,
+            ..Transfer::default()
+        };
+        seen.transfer(false, transfer);
+        let playback = seen.finish(3, &[], None);
         assert_eq!(
             (playback.packets, playback.gaps, playback.late_packets),
             (19, 1, 1)
@@ -455,6 +518,8 @@ mod tests {
             text.contains("19 packets") && text.contains("1 late packets"),
             "{text}"
         );
+        let datagrams = "18 received, 1 lost, 1 recovered by 5 requests, 0 duplicate, 3 dropped";
+        assert!(text.contains(datagrams), "{text}");
         assert!(playback.bit_rate > 0);
     }
 }
