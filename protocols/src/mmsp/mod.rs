@@ -5,4 +5,5 @@ pub mod framer;
 pub mod hresult;
 pub mod message;
 pub mod names;
+pub mod server;
 pub mod wire;
