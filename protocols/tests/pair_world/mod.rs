@@ -106,6 +106,8 @@ pub struct World<C = wmsp::client::Client, S = wmsp::server::Server> {
     pub logs: Vec<ClientLog>,
     pub refused: Vec<(u16, String)>,
     pub connections: u32,
+    /// Writes of the client.
+    pub writes: u32,
     to_client: BTreeMap<ConnId, Wire>,
     to_server: BTreeMap<ConnId, Wire>,
     client_wake: Option<Time>,
@@ -161,6 +163,7 @@ impl<C: Player, S: Machine> World<C, S> {
             logs: Vec::new(),
             refused: Vec::new(),
             connections: 0,
+            writes: 0,
             to_client: BTreeMap::new(),
             to_server: BTreeMap::new(),
             client_wake: Some(now),
@@ -374,6 +377,7 @@ impl<C: Player, S: Machine> World<C, S> {
                     let at = self.now + self.net.delay;
                     let wire = self.to_server.get_mut(&conn).unwrap();
                     assert!(!wire.shut, "the client writes to {conn:?}, which is closed");
+                    self.writes += 1;
                     wire.queue.push_back((at, Thing::Bytes(bytes.to_vec())));
                 }
                 Output::Close { conn, .. } => {
