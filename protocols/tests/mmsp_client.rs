@@ -255,7 +255,7 @@ fn datagrams_that_never_come_lead_to_tcp() {
         transport: Some(Transport::UdpThenTcp),
         ..tcp()
     });
-    rig.to_open_file(VERSION);
+    rig.open_up_to_file(VERSION);
     rig.say(ToClient::ReportOpenFile(opened()));
     rig.say(ToClient::ReportReadBlock {
         hr: 0,
@@ -272,7 +272,7 @@ fn datagrams_that_never_come_lead_to_tcp() {
     assert_eq!(rig.failure(), None);
     assert_eq!((rig.connects.len(), rig.closed.len()), (2, 1));
     rig.sent();
-    rig.to_open_file(VERSION);
+    rig.open_up_to_file(VERSION);
     let start = rig.describe(opened(), false);
     rig.started(&start);
 }
@@ -308,7 +308,7 @@ fn refusals_end_the_session_and_say_why() {
         ),
         (
             |rig| {
-                rig.to_open_file(VERSION);
+                rig.open_up_to_file(VERSION);
                 rig.say(ToClient::ReportOpenFile(ReportOpenFile {
                     hr: REFUSED,
                     ..Default::default()
@@ -318,7 +318,7 @@ fn refusals_end_the_session_and_say_why() {
         ),
         (
             |rig| {
-                rig.to_open_file(VERSION);
+                rig.open_up_to_file(VERSION);
                 rig.describe(opened(), false);
                 rig.say(ToClient::ReportStreamSwitch { hr: 0xC00D_003C });
             },
@@ -326,7 +326,7 @@ fn refusals_end_the_session_and_say_why() {
         ),
         (
             |rig| {
-                rig.to_open_file(VERSION);
+                rig.open_up_to_file(VERSION);
                 rig.describe(opened(), false);
                 rig.say(ToClient::ReportStreamSwitch { hr: 0 });
                 rig.say(ToClient::ReportStartedPlaying {
@@ -363,7 +363,7 @@ fn nonsense_ends_the_session() {
         Some("ReportStreamSwitch that nothing asked for")
     );
     let mut rig = Rig::new(tcp());
-    rig.to_open_file(VERSION);
+    rig.open_up_to_file(VERSION);
     rig.say(ToClient::ReportOpenFile(opened()));
     rig.data(DataHead::of(0, 1, 0x0C, 5), b"trash", false);
     assert!(rig.failure().is_some_and(|f| f.ends_with("in the header")));
@@ -405,7 +405,7 @@ fn basic_is_answered_and_asked_once() {
         credentials,
         ..tcp()
     });
-    rig.to_open_file(VERSION);
+    rig.open_up_to_file(VERSION);
     rig.say(challenge(0x77));
     let response = ToServer::SecurityResponse {
         play_incarnation: 9,
@@ -419,7 +419,7 @@ fn basic_is_answered_and_asked_once() {
 
     // Who has none, or wrong ones, is told.
     let mut rig = Rig::new(tcp());
-    rig.to_open_file(VERSION);
+    rig.open_up_to_file(VERSION);
     rig.say(challenge(1));
     assert_eq!(
         rig.failure(),
@@ -430,7 +430,7 @@ fn basic_is_answered_and_asked_once() {
         credentials,
         ..tcp()
     });
-    rig.to_open_file(VERSION);
+    rig.open_up_to_file(VERSION);
     rig.say(challenge(1));
     rig.sent();
     rig.say(challenge(2));
@@ -455,7 +455,7 @@ fn the_scheme_is_taken_from_the_token_and_the_server() {
             credentials: credentials(),
             ..tcp()
         });
-        rig.to_open_file(version);
+        rig.open_up_to_file(version);
         rig.say(ToClient::SecurityChallenge {
             play_incarnation: 9,
             cookie: 1,
@@ -506,7 +506,7 @@ fn redirects_are_followed() {
     // Through a proxy, to the same content.
     rig.say(redirect(2, "mms://proxy:88"));
     assert_eq!(rig.connects[2], (ConnId(3), "proxy".into(), 88));
-    let ToServer::OpenFile { file_name, .. } = rig.to_open_file(VERSION) else {
+    let ToServer::OpenFile { file_name, .. } = rig.open_up_to_file(VERSION) else {
         panic!()
     };
     assert_eq!(file_name, "x y/z");
@@ -514,10 +514,10 @@ fn redirects_are_followed() {
     rig.say(redirect(2, ""));
     assert_eq!(rig.connects[3], (ConnId(4), "other".into(), 99));
     for _ in 0..2 {
-        rig.to_open_file(VERSION);
+        rig.open_up_to_file(VERSION);
         rig.say(redirect(1, "mms://h/a"));
     }
-    rig.to_open_file(VERSION);
+    rig.open_up_to_file(VERSION);
     rig.say(redirect(1, "mms://h/a"));
     assert_eq!(rig.failure(), Some("more than 5 redirections"));
 }
@@ -538,7 +538,7 @@ fn redirects_that_lead_nowhere() {
         (3, "mms://h/", "RedirectType 3 in ReportRedirect"),
     ] {
         let mut rig = Rig::new(tcp());
-        rig.to_open_file(VERSION);
+        rig.open_up_to_file(VERSION);
         rig.say(ToClient::ReportRedirect {
             kind,
             location: location.into(),
@@ -567,7 +567,7 @@ fn the_start_says_where_and_how_fast() {
         let mut config = tcp();
         change(&mut config);
         let mut rig = Rig::new(config);
-        rig.to_open_file(version);
+        rig.open_up_to_file(version);
         let mut messages = rig.describe(opened(), false);
         match messages.pop() {
             Some(ToServer::StartPlaying(start)) => start,
@@ -620,7 +620,7 @@ fn streams_are_all_named_before_the_start() {
         start: Start::Time(5000),
         ..tcp()
     });
-    rig.to_open_file(VERSION);
+    rig.open_up_to_file(VERSION);
     let start = rig.describe(opened(), false);
     let entries = vec![
         SwitchEntry {

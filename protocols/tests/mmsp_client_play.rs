@@ -96,7 +96,7 @@ fn the_end_depends_on_server_and_content() {
         ("4.1", 0, MORE, true),
     ] {
         let mut rig = Rig::new(tcp());
-        rig.to_open_file(version);
+        rig.open_up_to_file(version);
         let report = ReportOpenFile {
             attributes,
             ..opened()

@@ -29,7 +29,7 @@ fn asked(rig: &mut Rig) -> Vec<Vec<u32>> {
 #[test]
 fn a_header_comes_in_any_order() {
     let mut rig = Rig::new(udp());
-    rig.to_open_file("9.1");
+    rig.open_up_to_file("9.1");
     rig.say(ToClient::ReportOpenFile(opened()));
     rig.sent();
     let header = header();
@@ -48,7 +48,7 @@ fn a_header_comes_in_any_order() {
 #[test]
 fn a_header_that_does_not_come_is_asked_for_again() {
     let mut rig = Rig::new(udp());
-    rig.to_open_file("9.1");
+    rig.open_up_to_file("9.1");
     let report = ReportOpenFile {
         header_size: 3000,
         bit_rate: 24_000,
@@ -85,7 +85,7 @@ fn a_header_that_does_not_come_is_asked_for_again() {
     // Bounds: an unknown rate, and one that would take for ever.
     for (bit_rate, seconds) in [(0, 1), (1, 30)] {
         let mut rig = Rig::new(udp());
-        rig.to_open_file("9.1");
+        rig.open_up_to_file("9.1");
         rig.say(ToClient::ReportOpenFile(ReportOpenFile {
             bit_rate,
             ..opened()

@@ -327,7 +327,7 @@ mod tests {
     use protocols::machine::CloseHow;
     use protocols::media::IngestEvent;
     use std::collections::VecDeque;
-    use std::net::TcpListener;
+    use std::net::{TcpListener, UdpSocket};
 
     /// Says a word, gives every byte that comes back, closes at the exclamation mark.
     struct Echo {
@@ -442,6 +442,60 @@ mod tests {
             faults[0].starts_with(&format!("127.0.0.1:{port}: ")),
             "{faults:?}"
         );
+    }
+
+    /// Asks for datagrams once it is connected, and gives what comes.
+    struct Asking(Echo);
+
+    impl Machine for Asking {
+        fn handle(&mut self, now: Time, input: Input<'_>) {
+            match input {
+                Input::Opened { conn, peer, .. } => self.0.out.push_back(Output::SendTo {
+                    conn,
+                    channel: Channel(0),
+                    peer,
+                    bytes: Bytes::from_static(b"more"),
+                }),
+                Input::Datagram { peer, bytes, .. } => {
+                    assert!(peer.ip().is_ipv4(), "{peer} as the machine knows it");
+                    self.0
+                        .give(IngestEvent::Metadata(String::from_utf8_lossy(bytes).into()));
+                }
+                other => self.0.handle(now, other),
+            }
+        }
+
+        fn poll(&mut self, now: Time) -> Output {
+            self.0.poll(now)
+        }
+    }
+
+    #[test]
+    fn datagrams_reach_the_machine_and_the_server() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+        let at = listener.local_addr().expect("address");
+        let far = UdpSocket::bind(at).expect("the same port");
+        let peer = std::thread::spawn(move || {
+            let _held = listener.accept().expect("accept");
+            let mut bytes = [0; 10];
+            let (n, client) = far.recv_from(&mut bytes).expect("a request");
+            assert_eq!(&bytes[..n], b"more");
+            far.send_to(b"here", client).expect("send");
+        });
+        let datagrams = Datagrams::bind(None).expect("a socket");
+        let driver = Driver::new(Asking(Echo::new(at.port()))).with_datagrams(datagrams);
+        let mut driver = driver.expect("a reader");
+        let given = driver.run(
+            FAR,
+            |_| false,
+            |_, given| match given.event {
+                IngestEvent::Metadata(text) => ControlFlow::Break(text),
+                _ => ControlFlow::Continue(()),
+            },
+        );
+        assert_eq!(given.as_deref(), Some("here"));
+        assert_eq!((driver.dropped(), driver.faults()), (0, &[][..]));
+        peer.join().expect("peer");
     }
 
     #[test]

@@ -233,7 +233,7 @@ impl Rig {
     }
 
     /// Up to OpenFile, which is left to be answered; gives it.
-    pub fn to_open_file(&mut self, version: &str) -> ToServer {
+    pub fn open_up_to_file(&mut self, version: &str) -> ToServer {
         self.open();
         self.say(connected(version, false));
         assert_eq!(
@@ -317,7 +317,7 @@ impl Rig {
 pub fn playing(config: ClientConfig) -> (Rig, u32) {
     let udp = config.url.starts_with("mmsu");
     let mut rig = Rig::new(config);
-    rig.to_open_file("9.01.01.3841");
+    rig.open_up_to_file("9.01.01.3841");
     let start = rig.describe(opened(), udp);
     let inc = rig.started(&start);
     (rig, inc)
