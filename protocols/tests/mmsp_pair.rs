@@ -188,6 +188,27 @@ fn datagrams_that_are_lost_come_again() {
     }
 }
 
+#[test]
+fn the_last_datagrams_come_again_too() {
+    for lost in [1, 3, 20] {
+        let mut world = pair(config("mmsu"), net(20, usize::MAX), &clip(60));
+        let sent = |w: &Pair| w.air.trace.iter().filter(|t| t.again == 0).count();
+        while sent(&world) < 60 - lost {
+            world.run_for(10 * MS);
+        }
+        world.air.blocked = true;
+        while sent(&world) < 60 {
+            world.run_for(10 * MS);
+        }
+        assert!(!world.client.is_done());
+        world.air.blocked = false;
+        world.run(MINUTE);
+        assert_good(&world, 60);
+        assert_eq!(world.client.transfer().recovered, lost as u64);
+        assert_eq!(world.client.transfer().requests, 1);
+    }
+}
+
 /// Times by which each datagram that was lost at first could have been asked for and came, of those whose
 /// request and answer met with no other loss.
 fn recoveries(world: &Pair) -> Vec<Duration> {
