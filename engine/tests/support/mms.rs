@@ -106,10 +106,10 @@ impl Player {
             play_incarnation: 2,
         });
         let mut pieces = std::collections::BTreeMap::new();
-        let mut last = None;
+        let (mut last, mut reported) = (None, false);
         loop {
             match self.next() {
-                Event::Message(ToClient::ReportReadBlock { hr: 0, .. }) => {}
+                Event::Message(ToClient::ReportReadBlock { hr: 0, .. }) => reported = true,
                 Event::Data(head, bytes) => {
                     assert_eq!(head.play_incarnation, 2);
                     if head.af_flags == 0x0C {
@@ -119,7 +119,7 @@ impl Player {
                 }
                 other => panic!("{other:?} instead of a header"),
             }
-            if last.is_some_and(|last| pieces.len() as u32 == last + 1) {
+            if reported && last.is_some_and(|last| pieces.len() as u32 == last + 1) {
                 return (report, pieces.into_values().flatten().collect());
             }
         }
