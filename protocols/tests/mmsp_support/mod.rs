@@ -1,5 +1,5 @@
 //! The bench around MMSP's server machine, and a client's side of the conversation.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 #[path = "../support/mod.rs"]
 mod support;
