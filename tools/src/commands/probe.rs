@@ -175,11 +175,13 @@ fn references(text: &str, base: Option<&Url>) -> Vec<String> {
     entries
 }
 
-/// The URL that players try when nobody speaks MMS at the one that they were given.
+/// The URL that players try when nobody speaks MMS at the one that they were given: nothing came from
+/// there that belongs to it.
 fn over_http(url: &str, played: &Playback) -> Option<String> {
-    let rest = url.get(..6).filter(|s| s.eq_ignore_ascii_case("mms://"));
-    rest.filter(|_| played.server.is_none())?;
-    Some(format!("mmsh://{}", url.get(6..)?))
+    url.get(..6).filter(|s| s.eq_ignore_ascii_case("mms://"))?;
+    let silent = played.failed.as_ref().is_some_and(|f| f.offset == 0);
+    let other = format!("mmsh://{}", url.get(6..)?);
+    (silent && played.redirected_to.is_empty()).then_some(other)
 }
 
 fn play(args: &Args, url: &str, output: Output) -> Result<Playback, String> {
@@ -197,7 +199,7 @@ fn play_with<M: Player>(
     mut driver: Driver<M>,
 ) -> Result<Playback, String> {
     let mut saver = args.save.as_deref().map(Saver::new);
-    let mut seen = Seen::new(url);
+    let mut seen = Seen::new(url, args.rate);
     let mut progress = Progress::new(output);
     let limit = match (args.duration, &args.save) {
         (Some(limit), _) => limit,
@@ -347,15 +349,19 @@ mod tests {
 
     #[test]
     fn only_plain_mms_is_tried_over_http() {
-        let nobody = Playback::default();
-        let other = over_http("MMS://h:1/a", &nobody);
-        assert_eq!(other.as_deref(), Some("mmsh://h:1/a"));
-        assert_eq!(over_http("mmst://h/a", &nobody), None);
-        let somebody = Playback {
-            server: Some("9.1".into()),
+        let failed_at = |offset| Playback {
+            failed: Some(seen::Failed {
+                offset,
+                reason: String::new(),
+            }),
             ..Playback::default()
         };
-        assert_eq!(over_http("mms://h/a", &somebody), None);
+        let other = over_http("MMS://h:1/a", &failed_at(0));
+        assert_eq!(other.as_deref(), Some("mmsh://h:1/a"));
+        assert_eq!(over_http("mmst://h/a", &failed_at(0)), None);
+        // Somebody said no, or yes.
+        assert_eq!(over_http("mms://h/a", &failed_at(312)), None);
+        assert_eq!(over_http("mms://h/a", &Playback::default()), None);
     }
 
     #[test]

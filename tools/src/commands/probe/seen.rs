@@ -17,6 +17,8 @@ const LATENESS_COUNT_MAX: usize = 1 << 20;
 /// Gathers while media comes.
 pub struct Seen {
     playback: Playback,
+    /// Play rate, thousandths, other than 0.
+    rate_milli: i64,
     packet_size: u32,
     preroll_ms: u32,
     /// Arrival and send time of the first packet of the entry.
@@ -136,8 +138,9 @@ pub struct Failed {
 }
 
 impl Seen {
-    pub fn new(url: &str) -> Seen {
+    pub fn new(url: &str, rate_milli: i32) -> Seen {
         Seen {
+            rate_milli: i64::from(rate_milli),
             playback: Playback {
                 url: url.to_owned(),
                 ..Playback::default()
@@ -253,7 +256,10 @@ impl Seen {
         }
         let (t0, s0) = *self.first.get_or_insert((now, packet.send_time()));
         let content = i64::from(packet.send_time().wrapping_sub(s0).cast_signed());
+        // At another rate, or backwards, less of time is due for it.
+        let content = content * self.rate_milli.signum();
         p.content_ms = p.content_ms.max(u64::try_from(content).unwrap_or(0));
+        let content = content * 1000 / self.rate_milli.abs().max(1);
         let elapsed = i64::try_from(now.since(t0).as_millis()).unwrap_or(i64::MAX);
         let late = elapsed.saturating_sub(content);
         if self.lateness.len() < LATENESS_COUNT_MAX {
@@ -470,7 +476,7 @@ mod tests {
     #[test]
     fn lateness_is_arrival_against_send_time() {
         let header = Header::parse(CLIP).expect("a header");
-        let mut seen = Seen::new("http://x/");
+        let mut seen = Seen::new("http://x/", 1000);
         let blob = Bytes::copy_from_slice(&CLIP[..header.blob_len() as usize]);
         seen.take(Time(0), &IngestEvent::Header(blob));
         let mut s0 = None;
@@ -521,5 +527,31 @@ mod tests {
         let datagrams = "18 received, 1 lost, 1 recovered by 5 requests, 0 duplicate, 3 dropped";
         assert!(text.contains(datagrams), "{text}");
         assert!(playback.bit_rate > 0);
+    }
+
+    #[test]
+    fn another_rate_has_other_times() {
+        let header = Header::parse(CLIP).expect("a header");
+        for rate in [5000, -5000] {
+            let mut seen = Seen::new("mms://x/", rate);
+            let blob = Bytes::copy_from_slice(&CLIP[..header.blob_len() as usize]);
+            seen.take(Time(0), &IngestEvent::Header(blob));
+            let mut s0 = None;
+            for n in 0..20 {
+                let number = if rate < 0 { 40 - n } else { 40 + n };
+                let at = header.packet_offset(number) as usize;
+                let bytes = Bytes::copy_from_slice(&CLIP[at..at + header.packet_size() as usize]);
+                let send = Packet::parse(&bytes, header.packet_size())
+                    .expect("a packet")
+                    .send_time();
+                let played = send.abs_diff(*s0.get_or_insert(send)) / 5;
+                let now = Time(u64::from(played) * 1000);
+                seen.take(now, &IngestEvent::Packet { number, bytes });
+            }
+            let playback = seen.finish(0, &[], None);
+            let lateness = playback.lateness_ms.expect("packets");
+            assert_eq!((lateness.p50, lateness.max), (0, 0), "{rate}");
+            assert!(playback.content_ms > 1000, "{}", playback.content_ms);
+        }
     }
 }
