@@ -24,7 +24,7 @@ fn udp() -> ClientConfig {
     config("mmsu://h/a.wmv")
 }
 
-// MMSP-05, MMSP-22, MMSP-34, X12
+// MMSP-05, MMSP-08, MMSP-22, MMSP-34, X12
 #[test]
 fn opens_over_tcp() {
     let mut rig = Rig::new(tcp());
@@ -520,6 +520,31 @@ fn redirects_are_followed() {
     rig.open_up_to_file(VERSION);
     rig.say(redirect(1, "mms://h/a"));
     assert_eq!(rig.failure(), Some("more than 5 redirections"));
+}
+
+#[test]
+fn credentials_are_not_given_to_whom_a_server_names() {
+    let credentials = Some(("u".to_owned(), Password::new("pw".to_owned())));
+    let mut rig = Rig::new(ClientConfig {
+        credentials,
+        ..tcp()
+    });
+    rig.open_up_to_file(VERSION);
+    rig.say(ToClient::ReportRedirect {
+        kind: 1,
+        location: "mms://other/a".into(),
+    });
+    rig.open_up_to_file(VERSION);
+    rig.say(ToClient::SecurityChallenge {
+        play_incarnation: 9,
+        cookie: 1,
+        token: b"r\0".to_vec(),
+    });
+    assert_eq!(rig.sent(), []);
+    assert!(
+        rig.failure()
+            .is_some_and(|f| f.starts_with("credentials are asked for"))
+    );
 }
 
 #[test]

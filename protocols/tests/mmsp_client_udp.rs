@@ -314,6 +314,18 @@ fn the_end_does_not_wait_for_ever() {
     assert!(rig.events.contains(&IngestEvent::End(0)));
 }
 
+#[test]
+fn the_end_is_not_a_place_to_pile_up_messages() {
+    let (mut rig, inc) = playing(udp());
+    rig.media(inc, 0, 0, true);
+    rig.end(0, inc);
+    for _ in 0..1000 {
+        rig.end(0, inc);
+    }
+    assert!(rig.client.is_done());
+    assert!(rig.events.contains(&IngestEvent::End(0)));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

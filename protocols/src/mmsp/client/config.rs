@@ -47,7 +47,8 @@ pub struct ClientConfig {
     pub max_duration: Option<u32>,
     /// Which streams to play.
     pub streams: Streams,
-    /// User name and password, given to servers that ask for Basic.
+    /// User name and password, given to the server of the URL if it asks for Basic, and to nobody that it
+    /// redirects to.
     pub credentials: Option<(String, Password)>,
     /// Begin to play when described; else wait for [`super::Client::play`].
     pub autoplay: bool,

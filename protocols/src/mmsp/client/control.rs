@@ -76,7 +76,10 @@ impl Client {
             return self.send(now, &ToServer::Pong);
         }
         if let Some(drain) = &mut self.drain {
-            return drain.hold(message);
+            if drain.hold(message) {
+                return;
+            }
+            return self.drained(now);
         }
         self.take_message(now, message);
     }
@@ -325,6 +328,8 @@ impl Client {
             },
             _ => return self.fail(format!("RedirectType {kind} in ReportRedirect")),
         }
+        // They were given for the server that was named, not for whom it names.
+        self.config.credentials = None;
         self.close(CloseHow::Flush);
         self.connect(now);
     }

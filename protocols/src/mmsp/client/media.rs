@@ -20,6 +20,8 @@ const HEADER_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// How long the last datagrams of a stream are waited for behind its end.
 const DRAIN_LIMIT: Duration = Duration::from_secs(3);
+/// Messages that wait for them: StreamChange, and the answers to what was asked before it.
+const HELD_MESSAGES_MAX: usize = 32;
 /// How often datagrams are asked for that must have been sent behind the newest one.
 const PROBE_COUNT_MAX: u8 = 4;
 /// How often those are that may have been.
@@ -49,9 +51,10 @@ impl Drain {
         self.until.min(self.probe_at)
     }
 
-    /// A message that follows the end.
-    pub fn hold(&mut self, message: ToClient) {
+    /// A message that follows the end. False if there are too many by now to wait for anything.
+    pub fn hold(&mut self, message: ToClient) -> bool {
         self.held.push_back(message);
+        self.held.len() < HELD_MESSAGES_MAX
     }
 }
 
