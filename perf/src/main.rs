@@ -8,6 +8,7 @@ mod environment;
 mod floor;
 mod link;
 mod measure;
+mod media;
 mod pair;
 mod probe;
 mod procfs;

@@ -3,6 +3,7 @@
 
 mod crowd;
 mod session;
+mod speech;
 
 use crate::stats::Percentiles;
 use crate::sys;
@@ -16,8 +17,7 @@ use std::time::Duration;
 /// Sessions per source address: below the limit that a server has by default for one address.
 const SESSIONS_PER_ADDRESS: usize = 900;
 
-/// How media is asked for. MMS and RTSP over TCP are to join here; what differs is the dialogue
-/// before media and the framing, see `session`.
+/// How media is asked for. What differs is the dialogue before media and the framing, see `speech`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Protocol {
     /// ASF over HTTP.

@@ -1,9 +1,9 @@
 //! Sockets and time: connecting by the ramp, reading what is ready, reading slowly, giving up.
 
-use super::session::{self, Ledger, Session, State, Step};
-use super::{Plan, Protocol, nanos};
+use super::session::{Ledger, Session, State};
+use super::speech::{Closing, Wish};
+use super::{Plan, nanos};
 use crate::sys::{self, Epoll, Events};
-use crate::wmsp::{self, Subject};
 use socket2::{Domain, Protocol as IpProtocol, SockAddr, Socket, Type};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -23,6 +23,8 @@ pub(super) struct Crowd<'a> {
     epoll: Epoll,
     events: Events,
     buffer: Vec<u8>,
+    /// What is to be said next.
+    reply: Vec<u8>,
     sessions: Vec<Session>,
     started: usize,
     pub start_ns: u64,
@@ -39,8 +41,9 @@ impl<'a> Crowd<'a> {
             epoll: Epoll::new()?,
             events: Events::new(512),
             buffer: vec![0; BUFFER],
+            reply: Vec::new(),
             sessions: (0..plan.sessions)
-                .map(|i| Session::new(plan.is_slow(i)))
+                .map(|i| Session::new(plan.protocol, plan.is_slow(i)))
                 .collect(),
             started: 0,
             start_ns: 0,
@@ -97,7 +100,7 @@ impl<'a> Crowd<'a> {
             }
             let index = self.started;
             self.started += 1;
-            self.sessions[index].started_ns = sys::now_ns();
+            self.sessions[index].track.started_ns = sys::now_ns();
             self.connect(index);
         }
     }
@@ -149,37 +152,22 @@ impl<'a> Crowd<'a> {
             self.finish(index, &format!("connect: {e}"));
             return;
         }
-        let describe_first = self.plan.describe && session.client_id.is_none();
-        self.ask(index, describe_first);
+        let session = &mut self.sessions[index];
+        session.state = State::Dialogue;
+        self.reply.clear();
+        session
+            .speech
+            .open(&Wish::new(self.plan, index), &mut self.reply);
+        self.say(index);
     }
 
-    fn ask(&mut self, index: usize, describe: bool) {
-        let plan = self.plan;
-        let target = &plan.targets[index % plan.targets.len()];
-        let subject = Subject {
-            target: &target.path,
-            authority: &target.authority,
-            player: plan.player,
-            session: index,
+    /// Send the reply.
+    fn say(&mut self, index: usize) {
+        let Some(fd) = self.sessions[index].fd() else {
+            return;
         };
-        let session = &mut self.sessions[index];
-        let Protocol::Wmsp = plan.protocol;
-        let text = if describe {
-            wmsp::describe(&subject, false)
-        } else {
-            let start = (index as u64 * 7919)
-                .checked_rem(u64::from(plan.start_spread_ms))
-                .unwrap_or(0);
-            wmsp::play(&subject, session.client_id, &plan.streams, start as u32)
-        };
-        session.state = if describe {
-            State::DescribeHead
-        } else {
-            State::PlayHead
-        };
-        let Some(fd) = session.fd() else { return };
-        match sys::send(fd, text.as_bytes()) {
-            Ok(n) if n == text.len() => {}
+        match sys::send(fd, &self.reply) {
+            Ok(n) if n == self.reply.len() => {}
             Ok(_) => self.finish(index, "request did not fit the socket"),
             Err(e) => self.finish(index, &format!("send: {e}")),
         }
@@ -187,17 +175,18 @@ impl<'a> Crowd<'a> {
 
     fn on_closed(&mut self, index: usize) {
         let session = &mut self.sessions[index];
-        // A server may close after Describe; Play then goes on a new connection.
-        if session.state == State::DescribeBody && session.body_left == 0 {
-            session.socket = None;
-            self.connect(index);
-        } else if session.ended {
+        if session.track.ended {
             session.state = State::Over;
             session.socket = None;
-        } else if session.deframer.at_boundary() {
-            self.finish(index, "closed by the server");
-        } else {
-            self.finish(index, "closed by the server inside a packet");
+            return;
+        }
+        match session.speech.closing() {
+            Closing::Again => {
+                session.socket = None;
+                self.connect(index);
+            }
+            Closing::Whole => self.finish(index, "closed by the server"),
+            Closing::Inside => self.finish(index, "closed by the server inside a packet"),
         }
     }
 
@@ -209,24 +198,32 @@ impl<'a> Crowd<'a> {
             self.ledger.bytes += n as u64;
             self.ledger.receives += 1;
         }
-        let data = &self.buffer[..n];
-        let step = match session.state {
-            State::Media => session::media(session, &mut self.ledger, data, now),
-            State::DescribeHead | State::DescribeBody | State::PlayHead => {
-                session::dialogue(session, &mut self.ledger, data, now)
+        if !matches!(session.state, State::Dialogue | State::Media) {
+            return;
+        }
+        let (track, ledger) = (&mut session.track, &mut self.ledger);
+        self.reply.clear();
+        let wish = Wish::new(self.plan, index);
+        let result = session
+            .speech
+            .hear(&wish, &self.buffer[..n], &mut self.reply, |heard| {
+                track.hear(ledger, heard, now);
+            });
+        if let Err(reason) = result {
+            self.finish(index, &reason);
+            return;
+        }
+        if session.state == State::Dialogue && session.track.accepted {
+            session.state = State::Media;
+            // From now on read by the clock, not when there is something.
+            if session.track.slow
+                && let Some(fd) = session.fd()
+            {
+                let _ = self.epoll.remove(fd);
             }
-            State::Waiting | State::Connecting | State::Over => Ok(Step::Go),
-        };
-        match step {
-            Ok(Step::Go) => {}
-            Ok(Step::Play) => self.ask(index, false),
-            Ok(Step::Slow) => {
-                // From now on read by the clock, not when there is something.
-                if let Some(fd) = self.sessions[index].fd() {
-                    let _ = self.epoll.remove(fd);
-                }
-            }
-            Err(reason) => self.finish(index, &reason),
+        }
+        if !self.reply.is_empty() {
+            self.say(index);
         }
     }
 
@@ -265,7 +262,7 @@ impl<'a> Crowd<'a> {
     pub fn abandon_waiting(&mut self, reason: &str) {
         for index in 0..self.sessions.len() {
             let s = &self.sessions[index];
-            if s.state != State::Over && !s.played {
+            if s.state != State::Over && !s.track.played {
                 self.finish(index, reason);
             }
         }
@@ -280,17 +277,17 @@ impl<'a> Crowd<'a> {
         }
         session.state = State::Over;
         session.socket = None;
-        session.head = Vec::new();
-        let kind = if session.slow { "slow session: " } else { "" };
+        let track = &session.track;
+        let kind = if track.slow { "slow session: " } else { "" };
         *self
             .ledger
             .reasons
             .entry(format!("{kind}{reason}"))
             .or_default() += 1;
-        if session.ended {
+        if track.ended {
             return;
         }
-        if session.played {
+        if track.played {
             self.ledger.playing -= 1;
             self.ledger.lost += 1;
         } else {
