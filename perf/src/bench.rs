@@ -8,7 +8,7 @@ use crate::probe;
 use crate::server::{Ready, Running};
 use crate::swarm::{Plan, Target};
 use crate::sys::Placement;
-use crate::wmsp::Player;
+use crate::media::Player;
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;

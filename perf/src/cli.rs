@@ -11,7 +11,8 @@ use crate::scenario::{self, Context};
 use crate::server::{Ready, Running};
 use crate::swarm::{Plan, Protocol, Target};
 use crate::sys::Placement;
-use crate::{probe, report, sys, wmsp};
+use crate::media::Player;
+use crate::{probe, report, sys};
 use args::{Cli, Command, ContentArgs, Fanout, FloorArgs, Load, PairArgs, ScenarioCommon};
 use clap::Parser;
 use std::io::Write;
@@ -63,7 +64,7 @@ impl Load {
             settle: self.settle,
             warm_up: self.warm_up,
             window: self.seconds,
-            player: wmsp::Player::Nine,
+            player: Player::Nine,
             protocol: Protocol::Wmsp,
             describe: false,
             streams: Vec::new(),
@@ -139,7 +140,7 @@ fn fanout(args: &Fanout) -> Result<bool, String> {
     plan.protocol = args.protocol;
     plan.start_spread_ms = u32::try_from(args.start_spread.as_millis()).unwrap_or(u32::MAX);
     if args.legacy {
-        plan.player = wmsp::Player::Legacy;
+        plan.player = Player::Legacy;
     }
     load.execute(&bench)
 }

@@ -2,7 +2,8 @@
 
 use crate::asf::{self, HeaderFacts};
 use crate::swarm::Target;
-use crate::wmsp::{self, Player, ResponseHead, Subject};
+use crate::media::{Player, Subject};
+use crate::wmsp::{self, ResponseHead};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;

@@ -7,7 +7,7 @@ mod speech;
 
 use crate::stats::Percentiles;
 use crate::sys;
-use crate::wmsp::Player;
+use crate::media::Player;
 use crowd::Crowd;
 use serde::Serialize;
 use std::collections::BTreeMap;

@@ -1,30 +1,8 @@
 //! WMSP (ASF over HTTP) as the swarm speaks it: requests out, response head and framed packets in.
 
 use crate::asf;
-use crate::media::DataHead;
+use crate::media::{DataHead, Player, Subject};
 use std::fmt::Write as _;
-
-/// Which player the swarm pretends to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Player {
-    /// A 9.x player, not pipelined.
-    Nine,
-    /// FFmpeg and its kin: NSPlayer 4.1 over HTTP/1.0.
-    Legacy,
-}
-
-/// What a request names.
-#[derive(Clone, Debug)]
-pub struct Subject<'a> {
-    /// Path and query.
-    pub target: &'a str,
-    /// Host header.
-    pub authority: &'a str,
-    /// As whom.
-    pub player: Player,
-    /// Number of the session, for its GUID.
-    pub session: usize,
-}
 
 fn head(subject: &Subject<'_>) -> String {
     let (version, agent) = match subject.player {

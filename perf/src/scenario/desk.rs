@@ -10,7 +10,8 @@ use crate::measure::{self, Given, Measurement, Subject};
 use crate::server::{Ready, Running};
 use crate::swarm::{Plan, Protocol, Target};
 use crate::sys::Placement;
-use crate::{probe, procfs, report, wmsp};
+use crate::media::Player;
+use crate::{probe, procfs, report};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -297,7 +298,7 @@ impl Desk<'_> {
         let placement = self.placement(load.cores);
         let server = Running::start(&words, &placement, &ready(self.context), SETTLE, Some(&log))?;
         let target = probe::target(&format!("http://{}{}", self.context.http, load.path))?;
-        let facts = probe::header(&target, wmsp::Player::Nine)?;
+        let facts = probe::header(&target, Player::Nine)?;
         let plan = Plan {
             targets: vec![target],
             sessions: load.sessions,
@@ -412,7 +413,7 @@ fn plan(load: &Load) -> Plan {
         warm_up: load.warm_up,
         window: load.window,
         protocol: Protocol::Wmsp,
-        player: wmsp::Player::Nine,
+        player: Player::Nine,
         describe: false,
         streams: Vec::new(),
         packet_size: 0,

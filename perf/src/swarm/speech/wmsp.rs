@@ -1,7 +1,8 @@
 //! WMSP: a Describe if it is wanted, then Play, whose reply goes on until the end.
 
 use super::{Closing, Heard, Wish};
-use crate::wmsp::{self, Deframer, Packet, ResponseHead, Subject};
+use crate::media::Subject;
+use crate::wmsp::{self, Deframer, Packet, ResponseHead};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Phase {
