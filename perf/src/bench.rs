@@ -4,11 +4,11 @@
 use crate::environment::{self, Environment};
 use crate::floor::Settings;
 use crate::measure::{self, Given, Measurement, Subject};
+use crate::media::Player;
 use crate::probe;
 use crate::server::{Ready, Running};
 use crate::swarm::{Plan, Target};
 use crate::sys::Placement;
-use crate::media::Player;
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;

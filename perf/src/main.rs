@@ -9,6 +9,7 @@ mod floor;
 mod link;
 mod measure;
 mod media;
+mod mmsp;
 mod pair;
 mod probe;
 mod procfs;

@@ -6,9 +6,9 @@ mod between;
 pub use between::{Subjects, TBF_FRAME, between};
 
 use crate::link::{IP_TCP_HEADERS, Relay};
+use crate::media::{Player, Subject};
 use crate::swarm::Target;
 use crate::sys::{self, Placement};
-use crate::media::{Player, Subject};
 use crate::wmsp;
 use crate::{probe, stats};
 use serde::Serialize;

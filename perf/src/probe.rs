@@ -1,8 +1,8 @@
 //! Small blocking exchanges: one Describe to learn what is played, a GET of the admin port.
 
 use crate::asf::{self, HeaderFacts};
-use crate::swarm::Target;
 use crate::media::{Player, Subject};
+use crate::swarm::Target;
 use crate::wmsp::{self, ResponseHead};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};

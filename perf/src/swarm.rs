@@ -1,14 +1,18 @@
 //! The swarm: very many player sessions on one thread. One epoll set, one receive buffer, no
 //! allocation per packet; of the media only heads are looked at.
 
+mod checks;
 mod crowd;
+mod datagrams;
 mod session;
 mod speech;
 
+use crate::media::Player;
 use crate::stats::Percentiles;
 use crate::sys;
-use crate::media::Player;
+pub use checks::Checks;
 use crowd::Crowd;
+pub use datagrams::Received;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -22,6 +26,29 @@ const SESSIONS_PER_ADDRESS: usize = 900;
 pub enum Protocol {
     /// ASF over HTTP.
     Wmsp,
+    /// MMS over TCP.
+    Mmst,
+    /// MMS with media over UDP.
+    Mmsu,
+}
+
+impl Protocol {
+    /// Where servers listen if a URL does not say.
+    pub fn default_port(self) -> u16 {
+        match self {
+            Protocol::Wmsp => 80,
+            Protocol::Mmst | Protocol::Mmsu => 1755,
+        }
+    }
+
+    /// Schemes of its URLs; the last one is its own.
+    pub fn schemes(self) -> &'static [&'static str] {
+        match self {
+            Protocol::Wmsp => &["mmsh", "mms", "http"],
+            Protocol::Mmst => &["mms", "mmst"],
+            Protocol::Mmsu => &["mms", "mmsu"],
+        }
+    }
 }
 
 /// What is played.
@@ -77,10 +104,22 @@ impl Plan {
     }
 
     /// Source address of a session; slow ones have a net of their own so that the server's
-    /// queues toward them can be told apart.
+    /// queues toward them can be told apart. With media over UDP every session has one of its
+    /// own, as few ports are to serve all.
     pub fn source(&self, session: usize) -> Ipv4Addr {
+        if self.protocol == Protocol::Mmsu {
+            return datagrams::address(session);
+        }
         let host = 2 + (session / SESSIONS_PER_ADDRESS) as u8;
         Ipv4Addr::new(127, 0, u8::from(self.is_slow(session)), host)
+    }
+
+    /// Descriptors that the sessions need.
+    pub fn descriptors(&self) -> usize {
+        match self.protocol {
+            Protocol::Wmsp | Protocol::Mmst => self.sessions,
+            Protocol::Mmsu => self.sessions + datagrams::ports(self),
+        }
     }
 }
 
@@ -97,45 +136,6 @@ pub enum Moment {
     Drained,
 }
 
-/// Counts of what was wrong or remarkable in the packets.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct Checks {
-    /// `$D` packets looked at, all of them, whole run.
-    pub packets: u64,
-    /// Sequence (AFFlags) not one more than before.
-    pub sequence_breaks: u64,
-    /// First sequence of a session not 0.
-    pub sequence_starts: u64,
-    /// Jumps forward of LocationId.
-    pub gaps: u64,
-    /// Packets so left out.
-    pub skipped: u64,
-    /// Steps of LocationId that do not go forward within an entry.
-    pub backward: u64,
-    /// PacketSize differs from PacketLength.
-    pub size_mismatches: u64,
-    /// Larger than the header's packet size.
-    pub oversize: u64,
-    /// ASF head without a readable send time.
-    pub damaged: u64,
-    /// `$C`: entry changes.
-    pub stream_changes: u64,
-    /// Send time went back within a session.
-    pub restarts: u64,
-}
-
-impl Checks {
-    /// Faults of the server, as opposed to events.
-    pub fn faults(&self) -> u64 {
-        self.sequence_breaks
-            + self.sequence_starts
-            + self.backward
-            + self.size_mismatches
-            + self.oversize
-            + self.damaged
-    }
-}
-
 /// What came of it.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Outcome {
@@ -145,15 +145,17 @@ pub struct Outcome {
     pub failed: usize,
     /// Sessions that had media and lost the connection before the end.
     pub lost: usize,
-    /// Sessions that came to their end (`$E`).
+    /// Sessions that came to their end.
     pub ended: usize,
+    /// Sessions that played to no end and got nothing in the last two seconds.
+    pub silent: usize,
     /// Reasons of failures and losses.
     pub reasons: BTreeMap<String, usize>,
     /// Length of the window as measured, s.
     pub window_s: f64,
     /// Bytes received in the window, by all sessions.
     pub bytes: u64,
-    /// `$D` packets in the window.
+    /// Packets of media in the window.
     pub packets: u64,
     /// Receive calls with data in the window.
     pub receives: u64,
@@ -184,6 +186,8 @@ pub struct Outcome {
     pub landings: Vec<u32>,
     /// From the first connect to the last session's first media, s.
     pub settled_s: f64,
+    /// Of media over UDP: what the swarm's own sockets did.
+    pub received: Option<Received>,
 }
 
 /// After questions before the window, what waited meanwhile is read.
@@ -218,6 +222,7 @@ pub fn run(
     swarm.ledger.record = false;
     let closed = sys::now_ns();
     let swarm_cpu_s = (sys::thread_cpu_ns() - cpu) as f64 / 1e9;
+    let silent = swarm.silent(closed);
     observe(Moment::Closes)?;
     if plan.slow > 0 {
         // At 6 % of the rate a session would come to its first gap after a minute.
@@ -226,12 +231,14 @@ pub fn run(
         observe(Moment::Drained)?;
     }
 
+    let received = swarm.received()?;
     let l = swarm.ledger;
     Ok(Outcome {
         streaming,
         failed: l.failed,
         lost: l.lost,
         ended: l.ended,
+        silent,
         reasons: l.reasons,
         window_s: (closed - opened) as f64 / 1e9,
         bytes: l.bytes,
@@ -250,6 +257,7 @@ pub fn run(
         slow_moved: l.slow_moved,
         landings: l.landings,
         settled_s,
+        received,
     })
 }
 

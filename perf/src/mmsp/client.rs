@@ -232,7 +232,7 @@ impl Client {
         out: &mut Vec<u8>,
     ) -> Result<News, String> {
         let number = head.location;
-        if number >= FRAGMENTS_MAX || (number + 1 == FRAGMENTS_MAX && head.sequence & 0x08 == 0) {
+        if number >= FRAGMENTS_MAX {
             return Err(format!("header of more than {FRAGMENTS_MAX} fragments"));
         }
         self.fragments |= 1 << number;
@@ -370,10 +370,7 @@ fn granted(what: &str, hr: u32) -> Result<(), String> {
 // MMSP-22
 fn subscriber(subject: &Subject<'_>) -> String {
     let (version, host) = match subject.player {
-        Player::Nine => (
-            "9.0.0.2980",
-            format!("HOST: {}\0", subject.authority),
-        ),
+        Player::Nine => ("9.0.0.2980", format!("HOST: {}\0", subject.authority)),
         Player::Legacy => ("7.0.0.1956", String::new()),
     };
     format!(

@@ -1,5 +1,6 @@
 //! One player: its sockets, and what it checks in the packets it gets.
 
+use super::checks::{Numbers, Place};
 use super::speech::{Heard, Speech};
 use super::{Checks, Plan, Protocol};
 use crate::media::DataHead;
@@ -35,7 +36,7 @@ impl Session {
             state: State::Waiting,
             allowance: 0.0,
             speech: Speech::new(protocol),
-            track: Track::new(slow),
+            track: Track::new(slow, protocol == Protocol::Mmsu),
         }
     }
 
@@ -53,15 +54,14 @@ pub(super) struct Track {
     pub ended: bool,
     /// When media came last.
     pub heard_ns: u64,
-    next_sequence: u8,
-    last: Option<(u32, u32)>,
+    numbers: Numbers,
     timeline: usize,
     own_zero_us: i64,
     moved: bool,
 }
 
 impl Track {
-    fn new(slow: bool) -> Track {
+    fn new(slow: bool, lossy: bool) -> Track {
         Track {
             slow,
             started_ns: 0,
@@ -69,8 +69,7 @@ impl Track {
             played: false,
             ended: false,
             heard_ns: 0,
-            next_sequence: 0,
-            last: None,
+            numbers: Numbers::new(lossy),
             timeline: 0,
             own_zero_us: i64::MAX,
             moved: false,
@@ -87,8 +86,9 @@ impl Track {
             }
             Heard::StreamChange => {
                 ledger.checks_of(self.slow).stream_changes += 1;
-                self.last = None;
+                self.numbers.next_entry();
             }
+            Heard::Stray => ledger.checks_of(self.slow).strays += 1,
             Heard::End(reason) => self.on_end(ledger, reason),
         }
     }
@@ -122,18 +122,17 @@ impl Track {
         }
         let checks = ledger.checks_of(self.slow);
         let gaps = checks.gaps;
-        let restarted = self.check_packet(first, checks, head, packet_size);
+        let place = self.numbers.check(checks, head, packet_size);
         if self.slow && ledger.slow_checks.gaps > gaps {
             ledger.landings.push(head.location);
             ledger.slow_moved += usize::from(!self.moved);
             self.moved = true;
         }
-        let Some(send_time) = head.send_time else {
+        let (Some(send_time), false) = (head.send_time, place == Place::Duplicate) else {
             return;
         };
-        self.last = Some((head.location, send_time));
         ledger.packets += u64::from(ledger.record);
-        self.note_lateness(ledger, send_time, first, restarted, now);
+        self.note_lateness(ledger, send_time, first, place == Place::Restart, now);
     }
 
     fn note_lateness(
@@ -168,42 +167,6 @@ impl Track {
             }
             ledger.timelines.note(self.timeline, delta, ledger.record);
         }
-    }
-
-    /// Count what is wrong with a packet; true if the timeline began anew.
-    fn check_packet(
-        &mut self,
-        first: bool,
-        checks: &mut Checks,
-        head: &DataHead,
-        packet_size: u32,
-    ) -> bool {
-        checks.packets += 1;
-        if first {
-            checks.sequence_starts += u64::from(head.sequence != 0);
-        } else {
-            checks.sequence_breaks += u64::from(head.sequence != self.next_sequence);
-        }
-        self.next_sequence = head.sequence.wrapping_add(1);
-        checks.size_mismatches += u64::from(head.frame_len != head.size_field);
-        checks.oversize +=
-            u64::from(packet_size > 0 && u32::from(head.frame_len) > packet_size + 8);
-        checks.damaged += u64::from(head.send_time.is_none());
-        let Some((location, send_time)) = self.last else {
-            return false;
-        };
-        let back = head
-            .send_time
-            .is_some_and(|t| send_time.saturating_sub(t) > 1000);
-        checks.restarts += u64::from(back);
-        if head.location > location {
-            let step = u64::from(head.location - location);
-            checks.gaps += u64::from(step > 1);
-            checks.skipped += step - 1;
-        } else if !back {
-            checks.backward += 1;
-        }
-        back
     }
 }
 
@@ -263,65 +226,5 @@ impl Ledger {
         } else {
             &mut self.checks
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn head(location: u32, sequence: u8, send_time: u32) -> DataHead {
-        DataHead {
-            location,
-            sequence,
-            frame_len: 108,
-            size_field: 108,
-            send_time: Some(send_time),
-        }
-    }
-
-    fn feed(heads: &[DataHead]) -> Checks {
-        let mut track = Track::new(false);
-        let mut checks = Checks::default();
-        for (i, h) in heads.iter().enumerate() {
-            track.check_packet(i == 0, &mut checks, h, 100);
-            track.last = h.send_time.map(|t| (h.location, t));
-        }
-        checks
-    }
-
-    #[test]
-    fn a_clean_session_has_no_faults_across_the_wrap() {
-        let heads: Vec<_> = (0..600u32).map(|i| head(9 + i, i as u8, i * 20)).collect();
-        let c = feed(&heads);
-        assert_eq!((c.packets, c.faults(), c.gaps), (600, 0, 0));
-    }
-
-    #[test]
-    fn faults_and_events_are_told_apart() {
-        let mut wrong_size = head(8, 4, 60);
-        wrong_size.size_field = 100;
-        let mut large = head(9, 5, 60);
-        (large.frame_len, large.size_field) = (200, 200);
-        let c = feed(&[
-            head(1, 1, 0),  // starts at 1
-            head(2, 2, 20), // fine
-            head(7, 3, 40), // a skip of four
-            wrong_size,
-            large,
-            head(10, 9, 60),  // sequence break
-            head(10, 10, 60), // does not advance
-            head(0, 11, 0),   // 60 ms back: backward
-        ]);
-        assert_eq!((c.sequence_starts, c.sequence_breaks), (1, 1));
-        assert_eq!((c.gaps, c.skipped), (1, 4));
-        assert_eq!((c.size_mismatches, c.oversize, c.backward), (1, 1, 2));
-        assert_eq!(c.faults(), 6);
-    }
-
-    #[test]
-    fn a_loop_is_an_event_not_a_fault() {
-        let c = feed(&[head(500, 0, 60_000), head(0, 1, 0), head(1, 2, 20)]);
-        assert_eq!((c.restarts, c.faults()), (1, 0));
     }
 }

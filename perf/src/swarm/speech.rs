@@ -1,10 +1,12 @@
 //! What a session says and how it understands the answers: a file for each protocol. A session's
 //! sockets, its checks and its clock are the same for all of them.
 
+mod mmsp;
 mod wmsp;
 
 use super::{Plan, Protocol, Target};
-use crate::media::DataHead;
+use crate::media::{DataHead, Subject};
+use std::net::Ipv4Addr;
 
 /// What a session asks for, and as whom.
 pub(super) struct Wish<'a> {
@@ -12,15 +14,27 @@ pub(super) struct Wish<'a> {
     pub target: &'a Target,
     /// Number of the session.
     pub session: usize,
+    /// Where datagrams are to go, if media is to come so.
+    pub udp: Option<(Ipv4Addr, u16)>,
 }
 
 impl<'a> Wish<'a> {
     /// Of session `index` of a plan.
-    pub fn new(plan: &'a Plan, index: usize) -> Wish<'a> {
+    pub fn new(plan: &'a Plan, index: usize, udp: Option<(Ipv4Addr, u16)>) -> Wish<'a> {
         Wish {
             plan,
             target: &plan.targets[index % plan.targets.len()],
             session: index,
+            udp,
+        }
+    }
+
+    fn subject(&self) -> Subject<'a> {
+        Subject {
+            target: &self.target.path,
+            authority: &self.target.authority,
+            player: self.plan.player,
+            session: self.session,
         }
     }
 
@@ -43,6 +57,8 @@ pub(super) enum Heard {
     Data(DataHead),
     /// Another entry follows.
     StreamChange,
+    /// Media that nobody asked for, or not any more.
+    Stray,
     /// The end, with its reason; 1: of an entry only.
     End(u32),
 }
@@ -61,12 +77,14 @@ pub(super) enum Closing {
 /// A session's side of the dialogue.
 pub(super) enum Speech {
     Wmsp(wmsp::Talk),
+    Mmsp(mmsp::Talk),
 }
 
 impl Speech {
     pub fn new(protocol: Protocol) -> Speech {
         match protocol {
             Protocol::Wmsp => Speech::Wmsp(wmsp::Talk::default()),
+            Protocol::Mmst | Protocol::Mmsu => Speech::Mmsp(mmsp::Talk::default()),
         }
     }
 
@@ -74,6 +92,7 @@ impl Speech {
     pub fn open(&mut self, wish: &Wish<'_>, out: &mut Vec<u8>) {
         match self {
             Speech::Wmsp(talk) => talk.open(wish, out),
+            Speech::Mmsp(talk) => talk.open(wish, out),
         }
     }
 
@@ -88,6 +107,30 @@ impl Speech {
     ) -> Result<(), String> {
         match self {
             Speech::Wmsp(talk) => talk.hear(wish, data, out, each),
+            Speech::Mmsp(talk) => talk.hear(wish, data, out, each),
+        }
+    }
+
+    /// A datagram: its first bytes and its length. As [`Speech::hear`].
+    pub fn hear_datagram(
+        &mut self,
+        wish: &Wish<'_>,
+        head: &[u8],
+        len: usize,
+        out: &mut Vec<u8>,
+        each: impl FnMut(Heard),
+    ) -> Result<(), String> {
+        match self {
+            Speech::Wmsp(_) => Err("a datagram".into()),
+            Speech::Mmsp(talk) => talk.hear_datagram(wish, head, len, out, each),
+        }
+    }
+
+    /// Called once a second while media has not come: what got lost is asked for again.
+    pub fn remind(&mut self, wish: &Wish<'_>, out: &mut Vec<u8>) -> Result<(), String> {
+        match self {
+            Speech::Wmsp(_) => Ok(()),
+            Speech::Mmsp(talk) => talk.remind(wish, out),
         }
     }
 
@@ -95,6 +138,7 @@ impl Speech {
     pub fn closing(&mut self) -> Closing {
         match self {
             Speech::Wmsp(talk) => talk.closing(),
+            Speech::Mmsp(talk) => talk.closing(),
         }
     }
 }

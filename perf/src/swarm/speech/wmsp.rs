@@ -1,7 +1,6 @@
 //! WMSP: a Describe if it is wanted, then Play, whose reply goes on until the end.
 
 use super::{Closing, Heard, Wish};
-use crate::media::Subject;
 use crate::wmsp::{self, Deframer, Packet, ResponseHead};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,7 +28,7 @@ pub(in crate::swarm) struct Talk {
 impl Talk {
     pub fn open(&mut self, wish: &Wish<'_>, out: &mut Vec<u8>) {
         if wish.plan.describe && self.phase == Phase::Nothing {
-            out.extend(wmsp::describe(&subject(wish), false).into_bytes());
+            out.extend(wmsp::describe(&wish.subject(), false).into_bytes());
             self.phase = Phase::DescribeHead;
         } else {
             self.ask_to_play(wish, out);
@@ -83,7 +82,7 @@ impl Talk {
 
     fn ask_to_play(&mut self, wish: &Wish<'_>, out: &mut Vec<u8>) {
         let streams = &wish.plan.streams;
-        let text = wmsp::play(&subject(wish), self.client_id, streams, wish.start_ms());
+        let text = wmsp::play(&wish.subject(), self.client_id, streams, wish.start_ms());
         out.extend(text.into_bytes());
         self.phase = Phase::PlayHead;
     }
@@ -107,15 +106,6 @@ impl Talk {
             Packet::End(reason) => each(Heard::End(reason)),
             Packet::Header(_) | Packet::Test => {}
         })
-    }
-}
-
-fn subject<'a>(wish: &Wish<'a>) -> Subject<'a> {
-    Subject {
-        target: &wish.target.path,
-        authority: &wish.target.authority,
-        player: wish.plan.player,
-        session: wish.session,
     }
 }
 
