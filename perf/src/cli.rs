@@ -42,6 +42,9 @@ pub fn run() -> Result<bool, String> {
 impl Load {
     /// Put this process where it is to run. Before anything is started.
     fn settle_in(&self) -> Result<(), String> {
+        if self.slow > 0 && self.protocol == Protocol::Mmsu {
+            return Err("--slow: a server does not notice how datagrams are read".into());
+        }
         if self.private_net {
             environment::private_network(self.lo_mtu, self.rps_cpu)?;
         }
@@ -65,7 +68,7 @@ impl Load {
             warm_up: self.warm_up,
             window: self.seconds,
             player: Player::Nine,
-            protocol: Protocol::Wmsp,
+            protocol: self.protocol,
             describe: false,
             streams: Vec::new(),
             packet_size: 0,
@@ -83,6 +86,8 @@ impl Load {
             packet_size,
             cadence: self.cadence,
             congestion: self.congestion.clone(),
+            protocol: self.protocol,
+            sending: self.send,
         }
     }
 
@@ -126,6 +131,9 @@ fn fanout(args: &Fanout) -> Result<bool, String> {
     if load.private_net && args.spawn.is_none() {
         return Err("--private-net cannot reach a server that runs outside: use --spawn".into());
     }
+    if args.describe && load.protocol != Protocol::Wmsp {
+        return Err("--describe is a request of wmsp".into());
+    }
     load.settle_in()?;
     let targets = args.targets()?;
     let mut bench = load.bench();
@@ -137,7 +145,6 @@ fn fanout(args: &Fanout) -> Result<bool, String> {
     let plan = &mut bench.plan;
     plan.live = !args.vod;
     plan.describe = args.describe;
-    plan.protocol = args.protocol;
     plan.start_spread_ms = u32::try_from(args.start_spread.as_millis()).unwrap_or(u32::MAX);
     if args.legacy {
         plan.player = Player::Legacy;
@@ -155,9 +162,12 @@ impl Fanout {
                 .filter(|l| !l.is_empty() && !l.starts_with('#'))
                 .map(str::to_string)
                 .collect(),
-            None => numbered(&self.url, self.files),
+            None => numbered(&url_or_live(&self.url, self.load.protocol), self.files),
         };
-        urls.iter().map(|url| probe::target(url)).collect()
+        let protocol = self.load.protocol;
+        urls.iter()
+            .map(|url| probe::target(url, protocol))
+            .collect()
     }
 
     fn source(&self, targets: &[Target]) -> Source {
@@ -175,6 +185,15 @@ impl Fanout {
             log: None,
         }
     }
+}
+
+fn url_or_live(url: &Option<String>, protocol: Protocol) -> String {
+    let port = match protocol {
+        Protocol::Wmsp => 8080,
+        Protocol::Mmst | Protocol::Mmsu => protocol.default_port(),
+    };
+    url.clone()
+        .unwrap_or_else(|| protocol.url(format!("127.0.0.1:{port}"), "/live"))
 }
 
 /// `pattern` once for every number below `count`, if it has a place for it.
@@ -207,9 +226,10 @@ fn targets(args: &ScenarioCommon, names: &[String]) -> Result<bool, String> {
     if let Some(priority) = args.fifo {
         sys::set_fifo(priority).map_err(|e| format!("priority {priority}: {e}"))?;
     }
-    let [http, admin] = scenario::free_ports()?;
+    let [http, mms, admin] = scenario::free_ports()?;
     let context = Context {
         http,
+        mms,
         admin,
         server: args.server.clone(),
         dir: args
@@ -240,10 +260,11 @@ fn targets(args: &ScenarioCommon, names: &[String]) -> Result<bool, String> {
 }
 
 fn packet_pair(args: &PairArgs) -> Result<bool, String> {
-    let target = probe::target(&args.url)?;
+    let target = probe::target(&url_or_live(&args.url, args.protocol), args.protocol)?;
     let experiment = Experiment {
         rates: args.rates.iter().map(|r| (r * 1e6) as u64).collect(),
         tries: args.tries.max(1),
+        protocol: args.protocol,
         path: target.path.clone(),
         probe: args.probe.clone(),
         placement: Placement {
@@ -258,6 +279,7 @@ fn packet_pair(args: &PairArgs) -> Result<bool, String> {
             program.to_string_lossy().into_owned(),
             "floor-sender".into(),
             listen,
+            format!("--protocol={}", args.protocol.name()),
         ])
     } else {
         let split = |s: &String| s.split_whitespace().map(str::to_string).collect();

@@ -22,9 +22,11 @@ use std::time::Duration;
 const SESSIONS_PER_ADDRESS: usize = 900;
 
 /// How media is asked for. What differs is the dialogue before media and the framing, see `speech`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub enum Protocol {
     /// ASF over HTTP.
+    #[default]
     Wmsp,
     /// MMS over TCP.
     Mmst,
@@ -41,7 +43,26 @@ impl Protocol {
         }
     }
 
-    /// Schemes of its URLs; the last one is its own.
+    /// As on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Protocol::Wmsp => "wmsp",
+            Protocol::Mmst => "mmst",
+            Protocol::Mmsu => "mmsu",
+        }
+    }
+
+    /// Its URL of something.
+    pub fn url(self, host: impl std::fmt::Display, path: &str) -> String {
+        let scheme = match self {
+            Protocol::Wmsp => "http",
+            Protocol::Mmst => "mmst",
+            Protocol::Mmsu => "mmsu",
+        };
+        format!("{scheme}://{host}{path}")
+    }
+
+    /// Schemes of its URLs.
     pub fn schemes(self) -> &'static [&'static str] {
         match self {
             Protocol::Wmsp => &["mmsh", "mms", "http"],
@@ -268,26 +289,29 @@ fn nanos(d: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::floor::{self, Settings};
+    use crate::floor::{self, Sending, Settings};
     use crate::probe;
 
     /// A floor sender on a thread that ends with the test's process.
-    fn floor_url(bit_rate: u32) -> String {
+    fn floor_url(bit_rate: u32, protocol: Protocol, sending: Sending) -> String {
         let settings = Settings {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             bit_rate,
             packet_size: 1000,
             cadence: Duration::from_millis(20),
             congestion: "cubic".into(),
+            protocol,
+            sending,
         };
         let (tell, told) = std::sync::mpsc::channel();
         std::thread::spawn(move || floor::serve(&settings, |port| tell.send(port).unwrap()));
-        format!("http://127.0.0.1:{}/x", told.recv().unwrap())
+        let port = told.recv().unwrap();
+        protocol.url(format!("127.0.0.1:{port}"), "/x")
     }
 
-    fn plan(url: &str) -> Plan {
-        let target = probe::target(url).unwrap();
-        let facts = probe::header(&target, Player::Nine).unwrap();
+    fn plan(url: &str, protocol: Protocol) -> Plan {
+        let target = probe::target(url, protocol).unwrap();
+        let facts = probe::header(&target, protocol, Player::Nine).unwrap();
         Plan {
             targets: vec![target],
             sessions: 12,
@@ -295,7 +319,7 @@ mod tests {
             settle: Duration::from_secs(20),
             warm_up: Duration::ZERO,
             window: Duration::from_millis(300),
-            protocol: Protocol::Wmsp,
+            protocol,
             player: Player::Nine,
             describe: false,
             streams: facts.streams,
@@ -307,41 +331,71 @@ mod tests {
         }
     }
 
+    fn play(plan: &Plan) -> Outcome {
+        let mut moments = Vec::new();
+        let o = run(plan, |m| {
+            moments.push(m);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(moments, [Moment::Nears, Moment::Opens, Moment::Closes]);
+        assert_eq!((o.streaming, o.failed, o.lost), (12, 0, 0), "{o:?}");
+        assert_eq!(o.checks.faults(), o.checks.sequence_starts, "{o:?}");
+        assert!(o.packets > 0 && o.bytes >= o.packets * 1000, "{o:?}");
+        assert_eq!(o.lateness_ms.count, o.packets);
+        assert_eq!((o.timelines, o.first_media_ms.count), (1, 12));
+        assert_eq!((o.silent, o.response_ms.count), (0, 12));
+        o
+    }
+
     #[test]
     fn all_sessions_play_and_are_checked() {
-        let url = floor_url(1_000_000);
+        let url = floor_url(1_000_000, Protocol::Wmsp, Sending::Sendto);
         for (describe, player) in [
             (false, Player::Nine),
             (true, Player::Nine),
             (true, Player::Legacy),
         ] {
-            let mut moments = Vec::new();
-            let plan = Plan {
+            let o = play(&Plan {
                 describe,
                 player,
-                ..plan(&url)
-            };
-            let o = run(&plan, |m| {
-                moments.push(m);
-                Ok(())
-            })
-            .unwrap();
-            assert_eq!(moments, [Moment::Nears, Moment::Opens, Moment::Closes]);
-            assert_eq!((o.streaming, o.failed, o.lost), (12, 0, 0), "{o:?}");
-            assert_eq!(o.checks.faults(), o.checks.sequence_starts, "{o:?}");
-            assert!(o.packets > 0 && o.bytes >= o.packets * 1000, "{o:?}");
-            assert_eq!(o.lateness_ms.count, o.packets);
-            assert_eq!((o.timelines, o.first_media_ms.count), (1, 12));
+                ..plan(&url, Protocol::Wmsp)
+            });
+            assert!(o.received.is_none());
+        }
+    }
+
+    #[test]
+    fn all_play_over_mms_and_tcp() {
+        let url = floor_url(1_000_000, Protocol::Mmst, Sending::Sendto);
+        for player in [Player::Nine, Player::Legacy] {
+            play(&Plan {
+                player,
+                ..plan(&url, Protocol::Mmst)
+            });
+        }
+    }
+
+    #[test]
+    fn all_play_over_datagrams_however_they_are_sent() {
+        for sending in [Sending::Sendto, Sending::Sendmmsg, Sending::Gso] {
+            let url = floor_url(1_000_000, Protocol::Mmsu, sending);
+            let o = play(&plan(&url, Protocol::Mmsu));
+            let c = &o.checks;
+            assert_eq!((c.lost, c.skipped, c.duplicates), (0, 0, 0), "{sending:?}");
+            let received = o.received.unwrap();
+            assert_eq!((received.sockets, received.strangers), (12, 0));
+            assert_eq!(received.socket_drops, 0);
         }
     }
 
     #[test]
     fn slow_sessions_are_counted_apart() {
-        let url = floor_url(8_000_000);
+        let url = floor_url(8_000_000, Protocol::Wmsp, Sending::Sendto);
         let plan = Plan {
             slow: 4,
             slow_bytes_per_s: 60_000.0,
-            ..plan(&url)
+            ..plan(&url, Protocol::Wmsp)
         };
         let o = run(&plan, |_| Ok(())).unwrap();
         assert_eq!(o.streaming, 12, "{o:?}");
@@ -358,8 +412,8 @@ mod tests {
         // A port that was free a moment ago.
         let gone = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let addr = gone.local_addr().unwrap();
-        let url = floor_url(1_000_000);
-        let mut plan = plan(&url);
+        let url = floor_url(1_000_000, Protocol::Wmsp, Sending::Sendto);
+        let mut plan = plan(&url, Protocol::Wmsp);
         plan.targets[0].addr = addr;
         drop(gone);
         let o = run(&plan, |_| Ok(())).unwrap();

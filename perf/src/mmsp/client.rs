@@ -71,6 +71,8 @@ const FRAGMENTS_MAX: u32 = 128;
 /// playIncarnation of the first OpenFile; starts count on from it, ReadBlocks have numbers of
 /// their own below (mmsp.md 4.2).
 const FIRST_PLAY: u8 = 9;
+/// That of the first start.
+pub const FIRST_START: u8 = FIRST_PLAY + 1;
 /// Field that says nothing.
 const UNUSED: u32 = u32::MAX;
 

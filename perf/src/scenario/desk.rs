@@ -5,14 +5,14 @@ use super::{Check, Context, Verdict, local};
 use crate::bench::{Bench, Report, SERVER, Source};
 use crate::content::{self, Recipe};
 use crate::environment::{self, Environment};
-use crate::floor::Settings;
+use crate::floor::{Sending, Settings};
 use crate::measure::{self, Given, Measurement, Subject};
 use crate::media::Player;
 use crate::server::{Ready, Running};
 use crate::swarm::{Plan, Protocol, Target};
 use crate::sys::Placement;
 use crate::{probe, procfs, report};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -46,6 +46,9 @@ pub struct Load {
     pub cores: usize,
     /// Compare with the floor.
     pub floor: bool,
+    pub protocol: Protocol,
+    /// How the floor sends datagrams.
+    pub sending: Sending,
 }
 
 /// A live session begins at a key frame of the past and comes up to the head within some seconds.
@@ -185,6 +188,15 @@ impl Desk<'_> {
         });
     }
 
+    /// Something that the server serves.
+    fn target(&self, protocol: Protocol, path: &str) -> Result<Target, String> {
+        let host = match protocol {
+            Protocol::Wmsp => self.context.http,
+            Protocol::Mmst | Protocol::Mmsu => self.context.mms,
+        };
+        probe::target(&protocol.url(host, path), protocol)
+    }
+
     /// A directory of content, made once for each recipe.
     pub fn content(&self, recipe: &Recipe, files: usize) -> Result<PathBuf, String> {
         let kind = if recipe.audio_only { "audio" } else { "video" };
@@ -200,15 +212,19 @@ impl Desk<'_> {
         Ok(dir)
     }
 
-    /// Write a configuration; the command that serves it.
+    /// Write a configuration for players of this protocol at this address; the command that serves
+    /// it.
     pub fn configure(
         &self,
         point: &Point,
         cores: usize,
-        http: SocketAddr,
+        protocol: Protocol,
+        ip: Ipv4Addr,
     ) -> Result<Vec<String>, String> {
+        let at = |port: SocketAddr| SocketAddr::from((ip, port.port()));
         let text = Config {
-            http,
+            http: at(self.context.http),
+            mms: (protocol != Protocol::Wmsp).then(|| at(self.context.mms)),
             admin: self.context.admin,
             cpus: cpus(cores, self.context),
             cache_dir: self.context.dir.join("cache"),
@@ -235,8 +251,8 @@ impl Desk<'_> {
     }
 
     /// Start the server alone.
-    pub fn start(&self, point: &Point) -> Result<Running, String> {
-        let words = self.configure(point, 1, self.context.http)?;
+    pub fn start(&self, point: &Point, protocol: Protocol) -> Result<Running, String> {
+        let words = self.configure(point, 1, protocol, Ipv4Addr::LOCALHOST)?;
         let log = self.log();
         Running::start(
             &words,
@@ -257,13 +273,18 @@ impl Desk<'_> {
         let targets: Result<Vec<Target>, String> = (0..load.files)
             .map(|i| {
                 let path = load.path.replace("{}", &i.to_string());
-                probe::target(&format!("http://{}{path}", self.context.http))
+                self.target(load.protocol, &path)
             })
             .collect();
         let cadence = Duration::from_millis(load.point.cadence_ms);
         let bench = Bench {
             server: Some(Source::Start {
-                words: self.configure(&load.point, load.cores, self.context.http)?,
+                words: self.configure(
+                    &load.point,
+                    load.cores,
+                    load.protocol,
+                    Ipv4Addr::LOCALHOST,
+                )?,
                 ready: ready(self.context),
                 log: Some(self.log()),
             }),
@@ -277,6 +298,8 @@ impl Desk<'_> {
                 packet_size: 0,
                 cadence,
                 congestion: CONGESTION.into(),
+                protocol: load.protocol,
+                sending: load.sending,
             }),
             cadence,
             ring_depth: None,
@@ -293,12 +316,12 @@ impl Desk<'_> {
     /// Run a load once against a server that is kept for the whole of it; also how the CPU time
     /// is spread over the server's threads, the busiest first.
     pub fn single(&mut self, load: &Load) -> Result<(Measurement, Vec<f64>), String> {
-        let words = self.configure(&load.point, load.cores, self.context.http)?;
+        let words = self.configure(&load.point, load.cores, load.protocol, Ipv4Addr::LOCALHOST)?;
         let log = self.log();
         let placement = self.placement(load.cores);
         let server = Running::start(&words, &placement, &ready(self.context), SETTLE, Some(&log))?;
-        let target = probe::target(&format!("http://{}{}", self.context.http, load.path))?;
-        let facts = probe::header(&target, Player::Nine)?;
+        let target = self.target(load.protocol, &load.path)?;
+        let facts = probe::header(&target, load.protocol, Player::Nine)?;
         let plan = Plan {
             targets: vec![target],
             sessions: load.sessions,
@@ -412,7 +435,7 @@ fn plan(load: &Load) -> Plan {
         settle: SETTLE,
         warm_up: load.warm_up,
         window: load.window,
-        protocol: Protocol::Wmsp,
+        protocol: load.protocol,
         player: Player::Nine,
         describe: false,
         streams: Vec::new(),
@@ -467,6 +490,8 @@ pub fn live(
         slow: 0,
         cores: 1,
         floor: false,
+        protocol: Protocol::Wmsp,
+        sending: Sending::Sendto,
     })
 }
 
@@ -507,5 +532,7 @@ pub fn on_demand(
         slow: 0,
         cores: 1,
         floor: false,
+        protocol: Protocol::Wmsp,
+        sending: Sending::Sendto,
     })
 }

@@ -7,7 +7,8 @@ use crate::measure::Measurement;
 use crate::pair::{self, Estimate, Experiment, Shaper};
 use crate::procfs::Process;
 use crate::stats::Percentiles;
-use std::net::{Ipv4Addr, SocketAddr};
+use crate::swarm::Protocol;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 /// A named scenario.
@@ -103,7 +104,7 @@ fn ready(desk: &mut Desk<'_>) -> Result<(), String> {
     let mut slowest: f64 = 0.0;
     let mut ring_depth = None;
     for _ in 0..5 {
-        let server = desk.start(&point)?;
+        let server = desk.start(&point, Protocol::Wmsp)?;
         slowest = slowest.max(server.ready_ms);
         ring_depth = environment::ring_depth(desk.context.admin);
     }
@@ -122,7 +123,7 @@ fn idle(desk: &mut Desk<'_>) -> Result<(), String> {
         source: directory.to_path_buf(),
         ..live
     };
-    let server = desk.start(&point)?;
+    let server = desk.start(&point, Protocol::Wmsp)?;
     let ring_depth = environment::ring_depth(desk.context.admin);
     std::thread::sleep(Duration::from_secs(1));
     let before = Process::read(server.pid())?;
@@ -411,16 +412,16 @@ fn packet_pair(desk: &mut Desk<'_>) -> Result<(), String> {
     let experiment = Experiment {
         rates: vec![1_000_000, 10_000_000, 50_000_000],
         tries: 15,
+        protocol: Protocol::Wmsp,
         path: "/live".into(),
         probe: Some(desk.context.server.to_string_lossy().into_owned()),
         placement: desk.placement(1),
     };
-    let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, desk.context.http.port()));
-    let words = desk.configure(&point, 1, everywhere)?;
+    let words = desk.configure(&point, 1, Protocol::Wmsp, Ipv4Addr::UNSPECIFIED)?;
     let log = desk.log();
     let server = pair::Subjects {
         words: &words,
-        port: everywhere.port(),
+        port: desk.context.http.port(),
         log: Some(&log),
     };
     let mut left = experiment.rates.clone();
@@ -444,7 +445,7 @@ fn packet_pair(desk: &mut Desk<'_>) -> Result<(), String> {
             break;
         }
     }
-    let server = desk.start(&point)?;
+    let server = desk.start(&point, Protocol::Wmsp)?;
     let ring_depth = environment::ring_depth(desk.context.admin);
     if !left.is_empty() {
         let experiment = Experiment {
@@ -465,8 +466,8 @@ fn packet_pair(desk: &mut Desk<'_>) -> Result<(), String> {
 fn hold_estimate(desk: &mut Desk<'_>, e: &Estimate) {
     let link = match e.shaper {
         Shaper::Tbf => format!(
-            "tbf with a bucket of {} B between two namespaces, MTU 576",
-            pair::TBF_FRAME
+            "tbf with a bucket of {} B between two namespaces",
+            pair::tbf_frame(Protocol::Wmsp)
         ),
         Shaper::Wire => "wire in user space between two namespaces, MTU 1500".into(),
         Shaper::Relay => "relay in user space on loopback".into(),
