@@ -122,7 +122,7 @@ impl Load {
         Ok(report
             .runs
             .iter()
-            .all(|m| m.outcome.failed == 0 && m.outcome.lost == 0 && m.server_faults() == 0))
+            .all(|m| m.outcome.unserved() == 0 && m.server_faults() == 0))
     }
 }
 

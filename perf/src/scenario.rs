@@ -281,7 +281,11 @@ mod tests {
         d.about(&[&m]);
         d.at_most("x", 1.0, 2.0, "");
         assert_eq!(d.checks[1].verdict, Verdict::Missed);
-        assert!(d.checks[1].measured.contains("1 sessions failed or lost"));
+        assert!(
+            d.checks[1]
+                .measured
+                .contains("1 sessions failed, lost or silent")
+        );
     }
 
     #[test]

@@ -168,7 +168,7 @@ pub struct Outcome {
     pub lost: usize,
     /// Sessions that came to their end.
     pub ended: usize,
-    /// Sessions that played to no end and got nothing in the last two seconds.
+    /// Live sessions that played to no end and got nothing in the last two seconds.
     pub silent: usize,
     /// Reasons of failures and losses.
     pub reasons: BTreeMap<String, usize>,
@@ -209,6 +209,13 @@ pub struct Outcome {
     pub settled_s: f64,
     /// Of media over UDP: what the swarm's own sockets did.
     pub received: Option<Received>,
+}
+
+impl Outcome {
+    /// Sessions that did not get what they asked for, as far as they got on.
+    pub fn unserved(&self) -> usize {
+        self.failed + self.lost + self.silent
+    }
 }
 
 /// After questions before the window, what waited meanwhile is read.

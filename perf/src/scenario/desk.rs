@@ -109,10 +109,11 @@ impl Desk<'_> {
     /// The following checks are about these runs. One that lost sessions or sent faulty packets
     /// meets no target, whatever it cost.
     pub fn about(&mut self, runs: &[&Measurement]) {
-        let unserved: usize = runs.iter().map(|m| m.outcome.failed + m.outcome.lost).sum();
+        let unserved: usize = runs.iter().map(|m| m.outcome.unserved()).sum();
         let faults: u64 = runs.iter().map(|m| m.server_faults()).sum();
-        self.invalid = (unserved > 0 || faults > 0)
-            .then(|| format!("{unserved} sessions failed or lost, {faults} faulty packets"));
+        self.invalid = (unserved > 0 || faults > 0).then(|| {
+            format!("{unserved} sessions failed, lost or silent, {faults} faulty packets")
+        });
         self.facts = runs
             .first()
             .map_or(String::new(), |m| report::facts(m, &self.environment));

@@ -343,8 +343,11 @@ impl<'a> Crowd<'a> {
         }
     }
 
-    /// Sessions that play, at a normal pace, and have heard nothing for long.
+    /// Sessions that play something live, at a normal pace, and have heard nothing for long.
     pub fn silent(&self, now: u64) -> usize {
+        if !self.plan.live {
+            return 0;
+        }
         let silent = |s: &&Session| {
             let t = &s.track;
             let plays = t.played && !t.ended && !t.slow && s.state != State::Over;
