@@ -3,6 +3,9 @@
 
 mod config;
 mod desk;
+mod load;
+mod mms;
+mod pairs;
 mod targets;
 
 use crate::environment::Environment;

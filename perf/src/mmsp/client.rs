@@ -380,3 +380,299 @@ fn subscriber(subject: &Subject<'_>) -> String {
         subject.session, subject.authority
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocols::mmsp::message::ReportOpenFile;
+    use protocols::mmsp::wire::{Item, Reader};
+
+    fn wish(player: Player, transport: Transport) -> Wish<'static> {
+        Wish {
+            subject: Subject {
+                target: "/live/a.wmv?x=1",
+                authority: "h:1755",
+                player,
+                session: 7,
+            },
+            transport,
+            pair: false,
+            streams: &[1, 2],
+            start_ms: 30_500,
+        }
+    }
+
+    const UDP: Transport = Transport::Udp(Ipv4Addr::new(127, 64, 0, 2), 7000);
+
+    /// A client that has said what led to `step`.
+    struct Talk {
+        client: Client,
+        wish: Wish<'static>,
+        said: Vec<u8>,
+        reader: Reader<ToServer>,
+    }
+
+    impl Talk {
+        fn new(player: Player, transport: Transport) -> Talk {
+            let mut talk = Talk {
+                client: Client::default(),
+                wish: wish(player, transport),
+                said: Vec::new(),
+                reader: Reader::default(),
+            };
+            talk.client.open(&talk.wish, &mut talk.said);
+            talk
+        }
+
+        fn hears(&mut self, report: ToClient) -> Result<News, String> {
+            self.client.report(&self.wish, &report, &mut self.said)
+        }
+
+        fn gets(&mut self, location: u32, incarnation: u8, flags: u8) -> Result<News, String> {
+            let head = DataHead {
+                location,
+                sequence: flags,
+                frame_len: 100,
+                size_field: 100,
+                send_time: Some(0),
+            };
+            let data = Data { incarnation, head };
+            self.client.data(&self.wish, &data, &mut self.said)
+        }
+
+        /// What it has said since the last time.
+        fn says(&mut self) -> Vec<ToServer> {
+            self.reader.push(&std::mem::take(&mut self.said));
+            let mut all = Vec::new();
+            while let Some(item) = self.reader.take().unwrap() {
+                match item {
+                    Item::Message(m) => all.push(m),
+                    other => panic!("{other:?}"),
+                }
+            }
+            all
+        }
+
+        /// As far as the first ReadBlock.
+        fn with_file(player: Player, transport: Transport) -> Talk {
+            let mut talk = Talk::new(player, transport);
+            for report in [connected(), ToClient::ReportConnectedFunnel, file(0)] {
+                assert_eq!(talk.hears(report), Ok(News::Nothing));
+            }
+            talk.says();
+            talk
+        }
+    }
+
+    fn connected() -> ToClient {
+        ToClient::ReportConnectedEx {
+            hr: 0,
+            play_incarnation: incarnation::NO_PAIR,
+            server_version: "9.01.01.3841".into(),
+            version_info: String::new(),
+            version_url: String::new(),
+            authen_package: String::new(),
+        }
+    }
+
+    fn file(hr: u32) -> ToClient {
+        ToClient::ReportOpenFile(ReportOpenFile {
+            hr,
+            open_file_id: 1,
+            bit_rate: 8000,
+            header_size: 1500,
+            ..ReportOpenFile::default()
+        })
+    }
+
+    fn read_block(play_incarnation: u32) -> ToServer {
+        ToServer::ReadBlock {
+            open_file_id: 1,
+            play_incarnation,
+        }
+    }
+
+    // MMSP-08, MMSP-22, MMSP-34, MMSP-69; mmsp.md 3.1
+    #[test]
+    fn the_way_to_media_over_tcp() {
+        let mut t = Talk::new(Player::Nine, Transport::Tcp);
+        let [
+            ToServer::Connect {
+                play_incarnation,
+                subscriber_name,
+            },
+        ] = &t.says()[..]
+        else {
+            panic!("no Connect");
+        };
+        assert_eq!(*play_incarnation, incarnation::NO_PAIR);
+        assert_eq!(
+            subscriber_name.trim_end_matches('\0'),
+            "NSPlayer/9.0.0.2980; {52494E47-4341-5354-0000-000000000007}; Host: h:1755\0HOST: h:1755"
+        );
+        t.hears(connected()).unwrap();
+        let no_pair = incarnation::NO_PAIR;
+        assert_eq!(
+            t.says(),
+            [ToServer::FunnelInfo {
+                play_incarnation: no_pair
+            }]
+        );
+        t.hears(ToClient::ReportFunnelInfo {
+            play_incarnation: no_pair,
+            client_id: 5,
+            pair: Vec::new(),
+        })
+        .unwrap();
+        let [ToServer::ConnectFunnel { funnel_name }] = &t.says()[..] else {
+            panic!("no ConnectFunnel");
+        };
+        assert!(funnel_name.contains(r"\TCP\"), "{funnel_name}");
+        t.hears(ToClient::ReportConnectedFunnel).unwrap();
+        assert_eq!(
+            t.says(),
+            [ToServer::OpenFile {
+                play_incarnation: 9,
+                file_name: "live/a.wmv?x=1".into(),
+                token: Vec::new(),
+            }]
+        );
+        t.hears(file(0)).unwrap();
+        assert_eq!(t.says(), [read_block(1)]);
+        assert_eq!(t.gets(0, 1, 0x04), Ok(News::Fragment));
+        assert_eq!(t.gets(1, 1, 0x0C), Ok(News::Header));
+        let said = t.says();
+        let [
+            ToServer::StreamSwitch { entries },
+            ToServer::StartPlaying(start),
+        ] = &said[..]
+        else {
+            panic!("{said:?}");
+        };
+        let shown: Vec<_> = entries.iter().map(|e| (e.src, e.dst, e.thinning)).collect();
+        assert_eq!(shown, [(0xFFFF, 1, 0), (0xFFFF, 2, 0)]);
+        assert_eq!((start.open_file_id, start.play_incarnation), (1, 10));
+        assert_eq!(start.position.seconds, 30.5);
+        assert_eq!((start.position.location_id, start.accel), (u32::MAX, None));
+        t.hears(ToClient::ReportStreamSwitch { hr: 0 }).unwrap();
+        let started = ToClient::ReportStartedPlaying {
+            hr: 0,
+            play_incarnation: 10,
+            tiger_file_id: 1,
+        };
+        assert_eq!(t.hears(started), Ok(News::Granted));
+        assert!(matches!(t.gets(40, 10, 0), Ok(News::Media(h)) if h.location == 40));
+        assert_eq!(t.gets(41, 9, 1), Ok(News::Stray));
+        assert_eq!(t.hears(ToClient::Ping), Ok(News::Nothing));
+        assert_eq!(t.says(), [ToServer::Pong], "MMSP-102");
+    }
+
+    #[test]
+    fn an_older_player_goes_straight_to_the_funnel() {
+        let mut t = Talk::new(Player::Legacy, UDP);
+        t.says();
+        t.hears(connected()).unwrap();
+        assert_eq!(
+            t.says(),
+            [ToServer::ConnectFunnel {
+                funnel_name: r"\\127.64.0.2\UDP\7000".into()
+            }]
+        );
+    }
+
+    // MMSP-63
+    #[test]
+    fn fragments_come_in_any_order_over_udp_and_in_order_over_tcp() {
+        let mut t = Talk::with_file(Player::Legacy, UDP);
+        assert_eq!(t.gets(2, 1, 0x08), Ok(News::Fragment));
+        assert_eq!(t.gets(0, 1, 0x04), Ok(News::Fragment));
+        assert_eq!(t.gets(0, 1, 0x04), Ok(News::Fragment));
+        assert_eq!(t.gets(1, 1, 0x04), Ok(News::Header));
+        assert_eq!(t.gets(1, 1, 0x04), Ok(News::Nothing), "one that came twice");
+        let mut t = Talk::with_file(Player::Legacy, Transport::Tcp);
+        assert!(t.gets(1, 1, 0x0C).unwrap_err().contains("left out"));
+        let mut t = Talk::with_file(Player::Legacy, UDP);
+        assert!(t.gets(128, 1, 0x04).is_err());
+        assert_eq!(t.gets(127, 1, 0x0C), Ok(News::Fragment));
+    }
+
+    // MMSP-64: 1,500 bytes at 8,000 bit/s are two seconds.
+    #[test]
+    fn a_lost_header_is_asked_for_again_and_not_for_ever() {
+        let mut t = Talk::with_file(Player::Legacy, UDP);
+        t.gets(0, 1, 0x04).unwrap();
+        for retry in 0..4u32 {
+            for _ in 0..3 {
+                t.client.remind(&t.wish, &mut t.said).unwrap();
+                assert_eq!(t.says(), []);
+            }
+            t.client.remind(&t.wish, &mut t.said).unwrap();
+            let play_incarnation = retry + 1;
+            assert_eq!(
+                t.says(),
+                [
+                    ToServer::CancelReadBlock { play_incarnation },
+                    read_block(retry + 2)
+                ]
+            );
+        }
+        assert_eq!(
+            t.gets(0, 4, 0x0C),
+            Ok(News::Nothing),
+            "of an earlier request"
+        );
+        let mut last = t.client;
+        assert!((0..4).any(|_| last.remind(&t.wish, &mut t.said).is_err()));
+        assert_eq!(t.gets(0, 5, 0x0C), Ok(News::Header));
+        t.says();
+        t.client.remind(&t.wish, &mut t.said).unwrap();
+        assert_eq!(t.says(), [], "nothing is missing any more");
+    }
+
+    // MMSP-91
+    #[test]
+    fn the_next_entry_is_begun_as_its_transport_wants() {
+        let change = || ToClient::ReportStreamChange {
+            packet_size: 1400,
+            header_size: 100,
+            bit_rate: 8000,
+        };
+        let mut t = Talk::with_file(Player::Legacy, Transport::Tcp);
+        t.gets(0, 1, 0x0C).unwrap();
+        t.says();
+        let next = ToClient::ReportEndOfStream {
+            hr: 1,
+            play_incarnation: 10,
+        };
+        assert_eq!(t.hears(next), Ok(News::End(1)));
+        assert_eq!(t.hears(change()), Ok(News::StreamChange));
+        assert_eq!(t.says(), []);
+        assert_eq!(t.gets(0, 0xFF, 0x0C), Ok(News::Header));
+        let said = t.says();
+        let ToServer::StartPlaying(start) = &said[1] else {
+            panic!("{said:?}");
+        };
+        assert_eq!(start.play_incarnation, 11);
+        assert!(matches!(t.gets(0, 0xFF, 5), Ok(News::Media(_))));
+        assert!(matches!(t.gets(1, 11, 6), Ok(News::Media(_))));
+
+        let mut t = Talk::with_file(Player::Legacy, UDP);
+        t.gets(0, 1, 0x0C).unwrap();
+        t.says();
+        t.hears(change()).unwrap();
+        assert_eq!(t.says(), [read_block(2)]);
+    }
+
+    #[test]
+    fn refusals_are_told_with_their_reason() {
+        let mut t = Talk::new(Player::Legacy, Transport::Tcp);
+        t.hears(connected()).unwrap();
+        let full = ToClient::ReportDisconnectedFunnel { hr: 0xC00D_0012 };
+        assert!(t.hears(full).unwrap_err().contains("0xc00d0012"));
+        t.hears(ToClient::ReportConnectedFunnel).unwrap();
+        let e = t.hears(file(0xC00D_001A)).unwrap_err();
+        assert_eq!(e, "OpenFile: 0xc00d001a");
+        let e = t.hears(connected()).unwrap_err();
+        assert!(e.starts_with("out of order"), "{e}");
+    }
+}

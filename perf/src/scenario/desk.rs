@@ -1,11 +1,12 @@
 //! A scenario's workplace: content, configuration, server, runs, and the book of checks.
 
 use super::config::{Config, Point};
+use super::load::{Load, SETTLE, live_recipe};
 use super::{Check, Context, Verdict, local};
 use crate::bench::{Bench, Report, SERVER, Source};
 use crate::content::{self, Recipe};
 use crate::environment::{self, Environment};
-use crate::floor::{Sending, Settings};
+use crate::floor::Settings;
 use crate::measure::{self, Given, Measurement, Subject};
 use crate::media::Player;
 use crate::server::{Ready, Running};
@@ -29,33 +30,6 @@ pub struct Desk<'a> {
     invalid: Option<String>,
 }
 
-/// One load of a scenario.
-#[derive(Clone, Debug)]
-pub struct Load {
-    pub sessions: usize,
-    pub point: Point,
-    /// URL path with `{}` for the file's number.
-    pub path: String,
-    pub files: usize,
-    pub live: bool,
-    pub start_spread: Duration,
-    pub ramp: Duration,
-    pub warm_up: Duration,
-    pub window: Duration,
-    pub slow: usize,
-    pub cores: usize,
-    /// Compare with the floor.
-    pub floor: bool,
-    pub protocol: Protocol,
-    /// How the floor sends datagrams.
-    pub sending: Sending,
-}
-
-/// A live session begins at a key frame of the past and comes up to the head within some seconds.
-const WARM_UP: Duration = Duration::from_secs(8);
-const SETTLE: Duration = Duration::from_secs(30);
-/// Longest window that content is made for.
-const WINDOW_MAX: Duration = Duration::from_secs(20);
 /// Descriptors of a process beside its sessions.
 const DESCRIPTORS_SPARE: usize = 200;
 /// Of all listeners.
@@ -189,13 +163,31 @@ impl Desk<'_> {
         });
     }
 
-    /// Something that the server serves.
-    fn target(&self, protocol: Protocol, path: &str) -> Result<Target, String> {
-        let host = match protocol {
+    /// Where the server listens for players of this protocol.
+    pub fn players(&self, protocol: Protocol) -> SocketAddr {
+        match protocol {
             Protocol::Wmsp => self.context.http,
             Protocol::Mmst | Protocol::Mmsu => self.context.mms,
+        }
+    }
+
+    /// Something that the server serves.
+    fn target(&self, protocol: Protocol, path: &str) -> Result<Target, String> {
+        probe::target(&protocol.url(self.players(protocol), path), protocol)
+    }
+
+    /// A file for a live point, with packets of this size.
+    pub fn live_file(&self, bit_rate: u32, packet_size: u16) -> Result<PathBuf, String> {
+        let recipe = Recipe {
+            packet_size,
+            ..live_recipe(bit_rate)
         };
-        probe::target(&protocol.url(host, path), protocol)
+        let file = if recipe.audio_only {
+            "f0.wma"
+        } else {
+            "f0.wmv"
+        };
+        Ok(self.content(&recipe, 1)?.join(file))
     }
 
     /// A directory of content, made once for each recipe.
@@ -277,38 +269,55 @@ impl Desk<'_> {
                 self.target(load.protocol, &path)
             })
             .collect();
-        let cadence = Duration::from_millis(load.point.cadence_ms);
+        let server = Source::Start {
+            words: self.configure(&load.point, load.cores, load.protocol, Ipv4Addr::LOCALHOST)?,
+            ready: ready(self.context),
+            log: Some(self.log()),
+        };
         let bench = Bench {
-            server: Some(Source::Start {
-                words: self.configure(
-                    &load.point,
-                    load.cores,
-                    load.protocol,
-                    Ipv4Addr::LOCALHOST,
-                )?,
-                ready: ready(self.context),
-                log: Some(self.log()),
-            }),
+            server: Some(server),
             targets: targets?,
+            // Rate and packet size are the server's.
+            floor: load.floor.then(|| floor_settings(load, 0, 0)),
+            rounds: if load.floor { self.context.rounds } else { 1 },
+            ..self.empty_bench(load)
+        };
+        self.execute(&bench)
+    }
+
+    /// Run a load against the floor alone, all rounds.
+    pub fn floor(
+        &mut self,
+        load: &Load,
+        bit_rate: u32,
+        packet_size: u16,
+    ) -> Result<Report, String> {
+        let bench = Bench {
+            floor: Some(floor_settings(load, bit_rate, packet_size)),
+            rounds: self.context.rounds,
+            ..self.empty_bench(load)
+        };
+        self.execute(&bench)
+    }
+
+    fn empty_bench(&self, load: &Load) -> Bench {
+        Bench {
+            server: None,
+            targets: Vec::new(),
             admin: Some(self.context.admin),
             server_cpus: cpus(load.cores, self.context),
             fifo: self.context.fifo,
-            floor: load.floor.then(|| Settings {
-                listen: local(0),
-                bit_rate: 0,
-                packet_size: 0,
-                cadence,
-                congestion: CONGESTION.into(),
-                protocol: load.protocol,
-                sending: load.sending,
-            }),
-            cadence,
+            floor: None,
+            cadence: Duration::from_millis(load.point.cadence_ms),
             ring_depth: None,
-            plan: plan(load),
+            plan: load.plan(),
             slow_rate: SLOW_RATE,
             sweep: vec![load.sessions],
-            rounds: if load.floor { self.context.rounds } else { 1 },
-        };
+            rounds: 1,
+        }
+    }
+
+    fn execute(&mut self, bench: &Bench) -> Result<Report, String> {
         let report = bench.run(|m| eprint!("{}", report::measurement(m)))?;
         self.runs.extend(report.runs.iter().cloned());
         Ok(report)
@@ -329,7 +338,7 @@ impl Desk<'_> {
             streams: facts.streams,
             packet_size: facts.packet_size,
             slow_bytes_per_s: f64::from(facts.bit_rate) / 8.0 * SLOW_RATE,
-            ..plan(load)
+            ..load.plan()
         };
         let given = Given {
             cadence_ms: Some(load.point.cadence_ms as f64),
@@ -424,116 +433,18 @@ fn cpus(cores: usize, context: &Context) -> Vec<usize> {
     }
 }
 
+fn floor_settings(load: &Load, bit_rate: u32, packet_size: u16) -> Settings {
+    Settings {
+        listen: local(0),
+        bit_rate,
+        packet_size,
+        cadence: Duration::from_millis(load.point.cadence_ms),
+        congestion: CONGESTION.into(),
+        protocol: load.protocol,
+        sending: load.sending,
+    }
+}
+
 fn ready(context: &Context) -> Ready {
     Ready::Http(context.admin, "/readyz".into())
-}
-
-fn plan(load: &Load) -> Plan {
-    Plan {
-        targets: Vec::new(),
-        sessions: 0,
-        ramp: load.ramp,
-        settle: SETTLE,
-        warm_up: load.warm_up,
-        window: load.window,
-        protocol: load.protocol,
-        player: Player::Nine,
-        describe: false,
-        streams: Vec::new(),
-        packet_size: 0,
-        live: load.live,
-        start_spread_ms: u32::try_from(load.start_spread.as_millis()).unwrap_or(u32::MAX),
-        slow: load.slow,
-        slow_bytes_per_s: 0.0,
-    }
-}
-
-/// Content of a live load.
-pub fn live_recipe(bit_rate: u32) -> Recipe {
-    Recipe {
-        seconds: 120,
-        bit_rate,
-        packet_size: 3200,
-        audio_only: bit_rate == AUDIO_RATE,
-        seed: 1,
-    }
-}
-
-/// A live load from a file that does not come round within the run.
-pub fn live(
-    desk: &Desk<'_>,
-    sessions: usize,
-    bit_rate: u32,
-    cadence_ms: u64,
-) -> Result<Load, String> {
-    let recipe = live_recipe(bit_rate);
-    let dir = desk.content(&recipe, 1)?;
-    let file = if recipe.audio_only {
-        "f0.wma"
-    } else {
-        "f0.wmv"
-    };
-    Ok(Load {
-        sessions,
-        point: Point {
-            name: "live",
-            broadcast: true,
-            source: dir.join(file),
-            cadence_ms,
-        },
-        path: "/live".into(),
-        files: 1,
-        live: true,
-        start_spread: Duration::ZERO,
-        ramp: Duration::from_millis(sessions as u64),
-        warm_up: WARM_UP,
-        window: desk.window(10),
-        slow: 0,
-        cores: 1,
-        floor: false,
-        protocol: Protocol::Wmsp,
-        sending: Sending::Sendto,
-    })
-}
-
-/// Rate of the audio scenario, bit/s.
-pub const AUDIO_RATE: u32 = 138_000;
-
-/// An on-demand load over this many files.
-pub fn on_demand(
-    desk: &Desk<'_>,
-    sessions: usize,
-    files: usize,
-    bit_rate: u32,
-) -> Result<Load, String> {
-    let recipe = Recipe {
-        seconds: 60,
-        bit_rate,
-        packet_size: 3200,
-        audio_only: false,
-        seed: 1,
-    };
-    let dir = desk.content(&recipe, files)?;
-    let sessions = desk.sessions(sessions)?;
-    Ok(Load {
-        sessions,
-        point: Point {
-            name: "vod",
-            broadcast: false,
-            source: dir,
-            cadence_ms: 100,
-        },
-        path: "/vod/f{}.wmv".into(),
-        files,
-        live: false,
-        start_spread: Duration::from_secs(20),
-        ramp: Duration::from_millis(2 * sessions as u64),
-        warm_up: WARM_UP,
-        window: desk.window(10).min(WINDOW_MAX),
-        slow: 0,
-        cores: 1,
-        floor: false,
-        protocol: Protocol::Wmsp,
-        sending: Sending::Sendto,
-    })
 }
