@@ -4,6 +4,7 @@ use super::Settings;
 use super::ring::Ring;
 use crate::sys::datagram::{self, BATCH, PAYLOAD_MAX, SEGMENTS_MAX};
 use socket2::Socket;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::os::fd::AsRawFd;
 
@@ -59,18 +60,21 @@ pub(super) fn peer_ip(socket: &Socket) -> Option<Ipv4Addr> {
 pub(super) struct Office {
     socket: UdpSocket,
     sending: Sending,
+    /// Something other than a full socket kept a datagram from leaving.
+    told: bool,
 }
 
 /// What waits below the socket at most, bytes; nothing does on loopback.
 const SEND_BUFFER: usize = 4 << 20;
 
 impl Office {
-    pub fn open(at: SocketAddr, settings: &Settings) -> std::io::Result<Office> {
+    pub fn open(at: SocketAddr, settings: &Settings) -> io::Result<Office> {
         let socket = UdpSocket::bind(at)?;
         socket2::SockRef::from(&socket).set_send_buffer_size(SEND_BUFFER)?;
         Ok(Office {
             socket,
             sending: settings.sending,
+            told: false,
         })
     }
 
@@ -99,7 +103,7 @@ impl Office {
             match self.sending {
                 Sending::Sendto => {
                     for frame in run.chunks_exact(ring.frame) {
-                        let _ = datagram::send_to(fd, frame, d.to);
+                        tell(&mut self.told, datagram::send_to(fd, frame, d.to));
                     }
                 }
                 Sending::Sendmmsg => {
@@ -109,12 +113,25 @@ impl Office {
                 }
                 Sending::Gso => {
                     for frames in run.chunks(segments * ring.frame) {
-                        let _ = datagram::send_segments(fd, frames, ring.frame as u16, d.to);
+                        let sent = datagram::send_segments(fd, frames, ring.frame as u16, d.to);
+                        tell(&mut self.told, sent);
                     }
                 }
             }
         }
         batch.flush();
+        tell(&mut self.told, batch.fault.map_or(Ok(()), Err));
+    }
+}
+
+/// Say once why datagrams do not leave: a floor that sends nothing would look cheap.
+fn tell(told: &mut bool, sent: io::Result<()>) {
+    if let Err(e) = sent
+        && e.kind() != io::ErrorKind::WouldBlock
+        && !*told
+    {
+        *told = true;
+        eprintln!("floor: cannot send: {e}");
     }
 }
 
@@ -123,6 +140,7 @@ struct Batch<'a> {
     fd: i32,
     items: [(&'a [u8], SocketAddrV4); BATCH],
     count: usize,
+    fault: Option<io::Error>,
 }
 
 impl<'a> Batch<'a> {
@@ -132,6 +150,7 @@ impl<'a> Batch<'a> {
             fd,
             items: [(&[], nowhere); BATCH],
             count: 0,
+            fault: None,
         }
     }
 
@@ -146,10 +165,14 @@ impl<'a> Batch<'a> {
     fn flush(&mut self) {
         let mut rest = &self.items[..self.count];
         while !rest.is_empty() {
-            // The one at which it stopped is lost, what is behind it is not.
-            let taken = datagram::send_batch(self.fd, rest).unwrap_or(0);
-            let done = if taken < rest.len() { taken + 1 } else { taken };
-            rest = &rest[done..];
+            match datagram::send_batch(self.fd, rest) {
+                Ok(taken) if taken > 0 => rest = &rest[taken..],
+                // That one is lost, what is behind it is not.
+                other => {
+                    rest = &rest[1..];
+                    self.fault = other.err().or(self.fault.take());
+                }
+            }
         }
         self.count = 0;
     }

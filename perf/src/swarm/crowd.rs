@@ -200,8 +200,7 @@ impl<'a> Crowd<'a> {
     }
 
     fn wish(&self, index: usize) -> Wish<'a> {
-        let port = self.ports.as_ref().and_then(|p| p.port(index));
-        let udp = port.map(|port| (self.plan.source(index), port));
+        let udp = self.ports.as_ref().and_then(|p| p.address(index));
         Wish::new(self.plan, index, udp)
     }
 

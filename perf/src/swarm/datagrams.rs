@@ -7,7 +7,7 @@ use crate::procfs;
 use crate::sys::datagram;
 use serde::Serialize;
 use std::io;
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 
 /// Sockets that serve all sessions. Several, so that where the kernel gives each only a small
@@ -41,6 +41,18 @@ fn on_loopback(plan: &Plan) -> bool {
     plan.targets.iter().all(|t| t.addr.ip().is_loopback())
 }
 
+/// This host's address on the way to the server. Nothing is sent.
+fn local_address(plan: &Plan) -> io::Result<Ipv4Addr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    if let Some(target) = plan.targets.first() {
+        socket.connect(target.addr)?;
+    }
+    match socket.local_addr()? {
+        SocketAddr::V4(at) => Ok(*at.ip()),
+        SocketAddr::V6(_) => Err(io::Error::other("not IPv4")),
+    }
+}
+
 /// What the receiving end did. What is lost is either the server's or somebody's here.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Received {
@@ -60,6 +72,8 @@ pub struct Received {
 pub(super) struct Ports {
     sockets: Vec<(UdpSocket, u16)>,
     shared: bool,
+    /// This host's address where sessions do not have their own.
+    local: Ipv4Addr,
     sessions: usize,
     buffer: usize,
     queue_drops: u64,
@@ -71,6 +85,7 @@ impl Ports {
         let mut ports = Ports {
             sockets: Vec::new(),
             shared: on_loopback(plan),
+            local: local_address(plan)?,
             sessions: plan.sessions,
             buffer: usize::MAX,
             queue_drops: procfs::queue_drops(),
@@ -98,10 +113,16 @@ impl Ports {
         self.sockets.get(socket).map(|(s, _)| s.as_raw_fd())
     }
 
-    /// The port that serves a session.
-    pub fn port(&self, session: usize) -> Option<u16> {
+    /// Where a session's datagrams are to go.
+    pub fn address(&self, session: usize) -> Option<(Ipv4Addr, u16)> {
         let at = session.checked_rem(self.sockets.len())?;
-        self.sockets.get(at).map(|(_, port)| *port)
+        let (_, port) = self.sockets.get(at)?;
+        let ip = if self.shared {
+            address(session)
+        } else {
+            self.local
+        };
+        Some((ip, *port))
     }
 
     /// Whose a datagram is that came to this socket.
@@ -123,5 +144,52 @@ impl Ports {
             queue_drops: procfs::queue_drops().saturating_sub(self.queue_drops),
             strangers: self.strangers,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ports(shared: bool, sockets: usize, sessions: usize) -> Ports {
+        let bind = |_| {
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            let port = socket.local_addr().unwrap().port();
+            (socket, port)
+        };
+        Ports {
+            sockets: (0..sockets).map(bind).collect(),
+            shared,
+            local: Ipv4Addr::new(10, 0, 0, 1),
+            sessions,
+            buffer: 0,
+            queue_drops: 0,
+            strangers: 0,
+        }
+    }
+
+    #[test]
+    fn a_datagram_is_of_the_session_whose_address_it_was_sent_to() {
+        let p = ports(true, 3, 700);
+        for session in 0..700 {
+            let (ip, port) = p.address(session).unwrap();
+            assert!(ip.is_loopback());
+            let socket = p.sockets.iter().position(|(_, at)| *at == port).unwrap();
+            assert_eq!(p.session(socket, Some(ip)), Some(session));
+            assert_eq!(p.session((socket + 1) % 3, Some(ip)), None);
+        }
+        assert_eq!(p.session(1, Some(address(700))), None);
+        assert_eq!(p.session(0, Some(Ipv4Addr::LOCALHOST)), None);
+        assert_eq!(p.session(0, None), None);
+    }
+
+    #[test]
+    fn elsewhere_each_session_has_a_socket() {
+        let p = ports(false, 4, 4);
+        for session in 0..4 {
+            let (ip, port) = p.address(session).unwrap();
+            assert_eq!((ip, port), (p.local, p.sockets[session].1));
+            assert_eq!(p.session(session, None), Some(session));
+        }
     }
 }

@@ -80,6 +80,8 @@ impl Track {
     pub fn hear(&mut self, ledger: &mut Ledger, heard: Heard, now: u64) {
         match heard {
             Heard::Data(head) => self.on_data(ledger, &head, now),
+            // Each entry is granted anew.
+            Heard::Accepted if self.accepted => {}
             Heard::Accepted => {
                 self.accepted = true;
                 ledger.response.record((now - self.started_ns) / 1000);
