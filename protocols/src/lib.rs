@@ -8,12 +8,15 @@
 pub mod asf;
 pub mod auth;
 pub mod content;
+mod entry;
+mod home;
 pub mod http;
 pub mod machine;
 pub mod media;
 pub mod mmsp;
 pub mod playlist;
 pub mod rate;
+mod timers;
 pub mod version;
 pub mod wmlog;
 pub mod wmsp;
