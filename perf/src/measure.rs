@@ -99,7 +99,7 @@ pub struct Datagrams {
     pub sends: f64,
     /// That its socket did not take.
     pub dropped: f64,
-    /// Answers to requests to send again.
+    /// Sent again because they were asked for.
     pub resends: f64,
 }
 
@@ -116,7 +116,7 @@ impl Datagrams {
             sends: count("ringcast_datagram_sends_total")?,
             // There is no line before there is something to count.
             dropped: count("ringcast_datagrams_dropped_total").unwrap_or(0.0),
-            resends: count("ringcast_resends_total").unwrap_or(0.0),
+            resends: count("ringcast_resends_sent_total").unwrap_or(0.0),
         })
     }
 
@@ -416,7 +416,7 @@ mod tests {
         let after = "ringcast_datagrams_sent_total{core=\"0\"} 200\n\
                      ringcast_datagrams_sent_total{core=\"1\"} 300\n\
                      ringcast_datagram_sends_total 90\nringcast_datagrams_dropped_total 3\n\
-                     ringcast_resends_total{result=\"sent\"} 2\n";
+                     ringcast_resends_sent_total 2\n";
         let d = datagrams(before, after).unwrap();
         assert_eq!(
             (d.sent, d.sends, d.dropped, d.resends),
