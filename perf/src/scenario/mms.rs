@@ -99,7 +99,7 @@ fn hold_loss(desk: &mut Desk<'_>, m: &Measurement) {
         desk.not_measured(target, "at most 0", why);
         return;
     }
-    let note = format!(" of {of} ({here} dropped on this side, {not_taken:.0} by the server)");
+    let note = format!("of {of} ({here} dropped on this side, {not_taken:.0} by the server)");
     desk.at_most_with(target, lost as f64, 0.0, "", &note);
     let skipped = m.outcome.checks.skipped as f64;
     desk.at_most("packets left out by the server", skipped, 0.0, "");
