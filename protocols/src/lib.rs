@@ -7,6 +7,7 @@
 
 pub mod asf;
 pub mod auth;
+pub mod client;
 pub mod content;
 mod entry;
 mod home;

@@ -1,6 +1,8 @@
 //! The last step of every packet: from framed bytes to the socket, one send per flow and tick.
 
 use super::journal::FlowCounters;
+use super::ports::Ports;
+use super::spray::Spray;
 use crate::ops::metrics::CoreCounters;
 use crate::ring::{PacketStore, Slot};
 use crate::rt::{self, Sent};
@@ -21,6 +23,8 @@ pub struct Scratch {
     out: Vec<u8>,
     /// One filtered packet.
     packet: Vec<u8>,
+    /// The core's UDP sockets.
+    pub ports: Ports,
 }
 
 /// Where a flow stands in a store.
@@ -33,7 +37,7 @@ pub struct Cursor {
     /// One past the last packet that the pacer has released.
     pub released: u64,
     /// One past the last of them that was released faster than real time.
-    rushed: u64,
+    pub(super) rushed: u64,
 }
 
 impl Cursor {
@@ -103,6 +107,8 @@ pub struct Outlet {
     pub late_max_ms: u32,
     /// Counters of the point.
     pub counters: FlowCounters,
+    /// Set if packets leave as datagrams.
+    pub spray: Option<Box<Spray>>,
 }
 
 struct Spill {
@@ -135,6 +141,7 @@ impl Outlet {
             progress: now,
             late_max_ms,
             counters,
+            spray: None,
         }
     }
 
@@ -178,7 +185,9 @@ impl Outlet {
         if cursor.seq == cursor.released {
             return released;
         }
-        let sent = if self.in_place {
+        let sent = if self.spray.is_some() {
+            self.send_datagrams(store, cursor, now, scratch, core)
+        } else if self.in_place {
             self.send_in_place(store, cursor, now, core)
         } else {
             self.send_assembled(store, cursor, now, scratch, core)
@@ -191,7 +200,8 @@ impl Outlet {
         let mut bytes = 0;
         // Lateness is told of the first packet of a turn: the others are nearer to their time.
         let mut lateness = None;
-        while bytes < TURN_BYTES_MAX {
+        let bytes_max = self.turn_bytes_max();
+        while bytes < bytes_max {
             let Some(slot) = store.slot(cursor.released) else {
                 self.record(lateness);
                 return Turn::Starved;
@@ -218,6 +228,13 @@ impl Outlet {
         }
         self.record(lateness);
         Turn::Done
+    }
+
+    fn turn_bytes_max(&self) -> usize {
+        match &self.spray {
+            Some(spray) if !self.pacer.rushed() => spray.turn_bytes_max,
+            _ => TURN_BYTES_MAX,
+        }
     }
 
     fn record(&self, lateness: Option<std::time::Duration>) {
@@ -298,7 +315,7 @@ impl Outlet {
         }
     }
 
-    fn sent_one(&mut self) {
+    pub(super) fn sent_one(&mut self) {
         self.sequence = self.sequence.wrapping_add(1);
         self.totals.packets += 1;
         self.counters.packets.inc();
@@ -407,13 +424,21 @@ impl Outlet {
     ) -> Turn {
         let keep_padding = self.framer.keeps_padding();
         let overhead = self.overhead;
+        let bytes_max = self.turn_bytes_max();
+        let mut bytes_out = 0;
         let mut verdict = None;
         let mut any = false;
         scratch.out.clear();
-        self.framer.begin(&mut scratch.out);
-        while scratch.out.len() < TURN_BYTES_MAX && verdict.is_none() {
+        if let Some(spray) = &self.spray {
+            if scratch.ports.is_blocked(spray.port) {
+                return Turn::Blocked;
+            }
+        } else {
+            self.framer.begin(&mut scratch.out);
+        }
+        while bytes_out < bytes_max && verdict.is_none() {
             let number = self.next_number;
-            let Scratch { out, packet } = &mut *scratch;
+            let Scratch { out, packet, ports } = &mut *scratch;
             let fetched = fetch(number, &mut |send_time, duration, bytes| {
                 if self.is_beyond(send_time) {
                     verdict = Some(Turn::Over);
@@ -436,9 +461,17 @@ impl Outlet {
                         len: packet.len() as u32,
                     };
                     self.framer.put(self.sequence, &meta, rushed, packet, out);
+                    if let Some(spray) = self.spray.as_deref_mut() {
+                        ports.put(spray.port, &spray.path, core, |to| to.extend(&*out));
+                        spray.history.keep(self.sequence, out, now);
+                        self.count_bytes(out.len(), now, core);
+                        out.clear();
+                    } else {
+                        any = true;
+                    }
                     self.sent_one();
-                    any = true;
                     len = meta.len + overhead;
+                    bytes_out += len as usize;
                 }
                 self.pacer.sent(send_time, len);
                 self.next_number = number.wrapping_add(1);
@@ -486,10 +519,14 @@ impl Outlet {
     }
 
     fn count(&mut self, bytes: usize, now: Time, core: &CoreCounters) {
+        self.count_bytes(bytes, now, core);
+        core.sends.inc();
+    }
+
+    pub(super) fn count_bytes(&mut self, bytes: usize, now: Time, core: &CoreCounters) {
         self.totals.bytes += bytes as u64;
         self.progress = now;
         self.counters.bytes.add(bytes as u64);
         core.bytes_sent.add(bytes as u64);
-        core.sends.inc();
     }
 }
