@@ -2,11 +2,11 @@
 
 use crate::cores::{SESSIONS, counters};
 use crate::need;
-use crate::seek::clip;
 use crate::support::{
     Libmms, Recording, Relay, Remote, Running, Server, Side, TempDir, Tracks, assert_same, at_once,
-    content, ffmpeg, file_on_disk, mms, mplayer, packets, run_in_loop, vlc, vlc_udp,
+    content, ffmpeg, file_on_disk, mms, mplayer, packets, vlc, vlc_udp,
 };
+use std::collections::BTreeSet;
 use std::thread;
 use std::time::Duration;
 
@@ -41,22 +41,18 @@ fn vlc_pauses_and_goes_on(scheme: &str) {
     relay.wait_for("its end", LIMIT, heard(Side::Server, mms::END_OF_STREAM, 1));
     player.tell("pause");
     relay.wait_for("start", LIMIT, heard(Side::Player, mms::START_PLAYING, 2));
-    let got = player.finish(LIMIT);
-    let want = clip();
-    for (track, units) in &want {
-        let got = &got[track];
-        // VLC's muxer does not write the last frames of any input.
-        assert!(
-            got.len() >= units.len() - 6 && got.len() <= units.len(),
-            "{scheme}: {} units of {track}",
-            got.len()
-        );
-        assert_eq!(
-            run_in_loop(got, units),
-            Some(0),
-            "{scheme}: {track} is damaged or has a gap"
-        );
-    }
+    // Its muxer does not take up again what the pause interrupted, so the wire is looked at.
+    player.finish(LIMIT);
+    let session = relay.look(mms::Session::of);
+    let locations: BTreeSet<u32> = session.media.iter().map(|d| d.location).collect();
+    let last = locations.last().copied().expect("media");
+    assert_eq!(locations.len(), last as usize + 1, "{scheme}: gaps");
+    assert!(last > 90, "{scheme}: only {last} packets");
+    let backwards = session
+        .media
+        .windows(2)
+        .filter(|d| d[1].location < d[0].location);
+    assert!(backwards.count() <= 1, "{scheme}: more than one start");
 }
 
 // MMSP-72, MMSP-86, MMSP-87

@@ -5,8 +5,8 @@ use crate::live::{FEW_SECONDS, assert_joined_run, cut_off};
 use crate::need;
 use crate::selection::{CHOICES, selected};
 use crate::support::{
-    Libmms, Relay, Server, TempDir, Xine, at_once, content, decoded, file_on_disk, mms, mplayer,
-    packets, run, run_in_loop, run_until, shown_frames, vlc, vlc_udp,
+    Libmms, Relay, Server, TempDir, at_once, content, decoded, file_on_disk, mms, mplayer, packets,
+    run, run_in_loop, run_until, shown_frames, vlc, vlc_udp,
 };
 use std::fs;
 use std::time::Duration;
@@ -107,23 +107,6 @@ fn libmms_receives_a_gapless_run() {
     let (_dir, file) = play.play(&server.mms_url("mmst", "live"), LIMIT);
     let got = cut_off(packets(&file_on_disk(&file), &[]));
     assert_joined_run("libmms", &got, "clip.wmv", 40);
-}
-
-#[test]
-fn xine_decodes_the_frames_of_the_file() {
-    need!(Xine, Ffmpeg);
-    let server = Server::shared();
-    let play = Xine {
-        frames_max: 80,
-        ..Xine::default()
-    };
-    let got = play.play(&server.mms_url("mmst", "live"), "320x240", LIMIT);
-    let want = &decoded(&file_on_disk(&content("clip.wmv")), &[], &[])["video 0"];
-    assert_eq!(got.len(), 80);
-    assert!(
-        run_in_loop(&got, want).is_some(),
-        "frames are missing or damaged"
-    );
 }
 
 // MMSP-42

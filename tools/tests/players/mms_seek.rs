@@ -3,8 +3,8 @@
 use crate::need;
 use crate::seek::{PACKET_SIZE, PREROLL_MS, clip, key_frame_before, run_start, tail_start};
 use crate::support::{
-    Libmms, Relay, Server, Side, TempDir, Xine, at_once, content, decoded, file_on_disk, mms,
-    packets, run, vlc, vlc_udp,
+    Libmms, Relay, Server, Side, TempDir, at_once, content, file_on_disk, mms, packets, run, vlc,
+    vlc_udp,
 };
 use std::fs;
 use std::time::Duration;
@@ -118,18 +118,4 @@ fn vlc_starts_in_the_middle_by_udp() {
     need!(Vlc, Ffmpeg);
     let _port = vlc_udp();
     vlc_starts_in_the_middle("mmsu", &Server::shared());
-}
-
-#[test]
-fn xine_starts_in_the_middle() {
-    need!(Xine, Ffmpeg);
-    let server = Server::shared();
-    let play = Xine {
-        start: 4000,
-        ..Xine::default()
-    };
-    let got = play.play(&server.mms_url("mmst", "vod/clip.wmv"), "320x240", LIMIT);
-    let file = &decoded(&file_on_disk(&content("clip.wmv")), &[], &[])["video 0"];
-    let start = tail_start("xine", &got, file);
-    assert!((30..=60).contains(&start), "xine begins with frame {start}");
 }

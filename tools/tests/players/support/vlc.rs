@@ -2,7 +2,6 @@
 
 use super::players::vlc;
 use super::process::{Running, TempDir};
-use super::tracks::{Tracks, file_on_disk, packets};
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, MutexGuard};
@@ -23,7 +22,7 @@ pub struct Remote {
     vlc: Running,
     control: UnixStream,
     /// Where it may write; it outlives the program.
-    dir: TempDir,
+    _dir: TempDir,
 }
 
 impl Remote {
@@ -48,7 +47,11 @@ impl Remote {
             }
             thread::sleep(POLL);
         };
-        Remote { vlc, control, dir }
+        Remote {
+            vlc,
+            control,
+            _dir: dir,
+        }
     }
 
     /// Tells it something, such as `pause`.
@@ -56,9 +59,8 @@ impl Remote {
         writeln!(self.control, "{what}").expect("VLC listens");
     }
 
-    /// Waits until it has played to the end, and returns what it played, as ASF.
-    pub fn finish(self, limit: Duration) -> Tracks {
+    /// Waits until it has played to the end.
+    pub fn finish(self, limit: Duration) {
         self.vlc.finish(limit);
-        packets(&file_on_disk(&self.dir.file("received.asf")), &[])
     }
 }
