@@ -470,6 +470,18 @@ fn ffmpeg() {
     let s = b.start_of(b.flow(conn));
     assert_eq!((s.max_duration, s.selection), (None, Selection::of([1, 2])));
     b.send(conn, raw(0x3001B, &words(&[1, 0x0100_FFFF])));
+    b.hear(conn);
+    // It ends by Data that is too long for it, and by nothing else.
+    b.end(b.flow(conn));
+    let heard = b.hear(conn);
+    assert!(
+        matches!(
+            &heard[..],
+            [Data(head, payload), Said(ToClient::ReportEndOfStream { hr: 0, .. })]
+                if head.play_incarnation == 4 && payload.len() == 3201
+        ),
+        "{heard:?}"
+    );
     b.send(conn, raw(0x3000D, &words(&[1, 1])));
     assert_eq!(b.closed[&conn], (CloseHow::Flush, None));
 }

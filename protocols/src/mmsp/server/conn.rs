@@ -38,6 +38,8 @@ pub(super) struct Conn {
     pub funnel: Funnel,
     /// A packet pair precedes the header.
     pub udp_pair: bool,
+    /// It asks for packet pairs as FFmpeg alone does.
+    pub is_ffmpeg: bool,
     /// Packet pairs sent over TCP.
     pub pairs: u8,
     pub violations: u8,
@@ -99,6 +101,7 @@ impl Server {
                 number: 0,
                 funnel: Funnel::Tcp,
                 udp_pair: false,
+                is_ffmpeg: false,
                 pairs: 0,
                 violations: 0,
                 job: None,
@@ -281,6 +284,7 @@ impl Server {
                 hr,
                 play_incarnation,
             };
+            self.release_ffmpeg(conn);
             self.say(now, conn, &end);
         }
         self.close(conn, CloseHow::Flush, fault);

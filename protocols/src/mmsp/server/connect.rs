@@ -15,6 +15,9 @@ const PAIR_BYTES: [usize; 3] = [432, 432, 976];
 /// Packet pairs over TCP that one session gets.
 const PAIRS_MAX: u8 = 2;
 
+/// FunnelInfo.playIncarnation of FFmpeg, and of nobody else.
+const FFMPEG_PAIR: u32 = 0x00F0_F0F0;
+
 impl Server {
     pub(super) fn connect(
         &mut self,
@@ -94,6 +97,7 @@ impl Server {
             return;
         };
         let client_id = c.client_id;
+        c.is_ffmpeg = play_incarnation == FFMPEG_PAIR;
         let mut sizes = &[0][..];
         let granted = match play_incarnation {
             incarnation::PAIR | incarnation::PAIR_TCP if c.pairs < PAIRS_MAX => {

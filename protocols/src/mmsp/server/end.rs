@@ -9,9 +9,10 @@ use crate::entry;
 use crate::machine::{CloseHow, ConnId, Output, Time};
 use crate::media::{FlowEnd, FlowEvent, FlowId};
 use crate::mmsp::hresult;
-use crate::mmsp::message::ToClient;
-use crate::mmsp::wire::incarnation;
+use crate::mmsp::message::{DataHead, ToClient};
+use crate::mmsp::wire::{DATA_PAYLOAD_MAX_TCP, incarnation};
 use crate::version::Version;
+use bytes::Bytes;
 
 impl Server {
     pub(super) fn on_flow(&mut self, now: Time, flow: FlowId, event: FlowEvent) {
@@ -84,11 +85,33 @@ impl Server {
             hr,
             play_incarnation,
         };
+        self.release_ffmpeg(conn);
         self.say(now, conn, &end);
         if self.draining {
             return self.close(conn, CloseHow::Flush, None);
         }
         self.arm_idle(now, conn);
+    }
+
+    /// FFmpeg takes neither EndOfStream nor the end of the connection for an end: after the one it
+    /// waits for more for ever, after the other it spins. What ends it is Data that is longer than
+    /// the file's packets, which it refuses to read. It has everything by then.
+    pub(super) fn release_ffmpeg(&mut self, conn: ConnId) {
+        let Some(c) = self.conns.get(&conn) else {
+            return;
+        };
+        let Some(open) = c.open.as_ref().filter(|_| c.is_ffmpeg) else {
+            return;
+        };
+        if c.datagrams_to().is_some() {
+            return;
+        }
+        let length = (open.content.packet_size as usize + 1).min(DATA_PAYLOAD_MAX_TCP);
+        let head = DataHead::of(u32::MAX, open.play_incarnation as u8, 0, length);
+        let mut bytes = head.bytes().to_vec();
+        bytes.resize(DataHead::LEN + length, 0);
+        let bytes = Bytes::from(bytes);
+        self.out.push_back(Output::Send { conn, bytes });
     }
 
     /// There is a next entry (MMSP-89).
