@@ -477,7 +477,7 @@ fn ffmpeg() {
     assert!(
         matches!(
             &heard[..],
-            [Data(head, payload), Said(ToClient::ReportEndOfStream { hr: 0, .. })]
+            [Data(head, payload), .., Said(ToClient::ReportEndOfStream { hr: 0, .. })]
                 if head.play_incarnation == 4 && payload.len() == 3201
         ),
         "{heard:?}"

@@ -151,7 +151,8 @@ fn dissected(relay: &Relay) -> Dissected {
         };
         all.to_server.extend(numbers(to_server));
         all.to_client.extend(numbers(to_client));
-        all.locations.extend(numbers(locations));
+        all.locations
+            .extend(numbers(locations).filter(|&l| l != u32::MAX));
         if !(to_server.is_empty() && to_client.is_empty()) {
             all.descriptions.push(description.to_owned());
         }

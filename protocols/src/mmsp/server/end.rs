@@ -14,6 +14,9 @@ use crate::mmsp::wire::{DATA_PAYLOAD_MAX_TCP, incarnation};
 use crate::version::Version;
 use bytes::Bytes;
 
+/// How often FFmpeg may try to read on after an error.
+const FFMPEG_TRIES: usize = 8;
+
 impl Server {
     pub(super) fn on_flow(&mut self, now: Time, flow: FlowId, event: FlowEvent) {
         let Some(conn) = self.conn_of(flow) else {
@@ -95,7 +98,8 @@ impl Server {
 
     /// FFmpeg takes neither EndOfStream nor the end of the connection for an end: after the one it
     /// waits for more for ever, after the other it spins. What ends it is Data that is longer than
-    /// the file's packets, which it refuses to read. It has everything by then.
+    /// the file's packets, which it refuses to read, once for each time that it tries. It has everything
+    /// by then.
     pub(super) fn release_ffmpeg(&mut self, conn: ConnId) {
         let Some(c) = self.conns.get(&conn) else {
             return;
@@ -110,7 +114,7 @@ impl Server {
         let head = DataHead::of(u32::MAX, open.play_incarnation as u8, 0, length);
         let mut bytes = head.bytes().to_vec();
         bytes.resize(DataHead::LEN + length, 0);
-        let bytes = Bytes::from(bytes);
+        let bytes = Bytes::from(bytes.repeat(FFMPEG_TRIES));
         self.out.push_back(Output::Send { conn, bytes });
     }
 

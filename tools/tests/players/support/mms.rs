@@ -251,7 +251,9 @@ impl Session {
         let opened = message(&items, REPORT_OPEN_FILE).expect("ReportOpenFile");
         let packet_size = field(opened, 60) as usize;
         let header_size = field(opened, 76) as usize;
-        let (header, media) = header_and_media(data);
+        let (header, mut media) = header_and_media(data);
+        // What makes FFmpeg end is no media.
+        media.retain(|d| d.location != u32::MAX);
         let pieces = header.iter().map(|d| d.payload.len());
         assert_eq!(pieces.clone().sum::<usize>(), header_size, "fileHeaderSize");
         assert!(pieces.max() <= Some(packet_size), "a piece is too long");
