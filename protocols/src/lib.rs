@@ -14,5 +14,6 @@ pub mod media;
 pub mod mmsp;
 pub mod playlist;
 pub mod rate;
+pub mod rtsp;
 pub mod wmlog;
 pub mod wmsp;
