@@ -6,8 +6,16 @@
 //!
 //! Reading is generous where a player needs it, and that player is named; writing is exact.
 
+pub mod body;
+pub mod cache_control;
+pub mod fec;
+pub mod fields;
 pub mod head;
+pub mod range;
 pub mod reader;
+pub mod rtp_info;
+mod text;
+pub mod transport;
 
 /// Something that cannot be read, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
