@@ -690,6 +690,7 @@ impl World {
 fn totals(flow: &Flow) -> FlowTotals {
     FlowTotals {
         packets: u64::from(flow.sequence),
+        sequence: flow.sequence,
         bytes: 0,
     }
 }

@@ -303,6 +303,7 @@ impl Bench {
     fn totals(&self, flow: FlowId) -> FlowTotals {
         FlowTotals {
             packets: u64::from(self.flows[&flow].sequence),
+            sequence: self.flows[&flow].sequence,
             bytes: 0,
         }
     }
