@@ -17,6 +17,7 @@ pub mod media;
 pub mod mmsp;
 pub mod playlist;
 pub mod rate;
+pub mod rtsp;
 mod timers;
 pub mod version;
 pub mod wmlog;

@@ -33,9 +33,15 @@ pub struct PacketMeta {
     pub len: u32,
 }
 
+/// Takes the datagrams that a framer makes of a packet.
+pub trait Spray {
+    /// One datagram, which `write` appends, for the lane of that number.
+    fn datagram(&mut self, lane: usize, write: &mut dyn FnMut(&mut Vec<u8>));
+}
+
 /// A protocol's framing of media packets on one flow.
 ///
-/// `sequence` counts the packets that the flow sent before this one. `rushed` is true while the
+/// `sequence` counts the packets, or datagrams of lane 0, that the flow sent before this one. `rushed` is true while the
 /// flow runs faster than real time because of a granted acceleration.
 pub trait Framer: std::fmt::Debug {
     /// True if a framed packet is exactly [`SLOT_HEAD`] bytes and then the packet, so that the
@@ -51,6 +57,33 @@ pub trait Framer: std::fmt::Debug {
 
     /// Append one framed packet.
     fn put(&self, sequence: u32, meta: &PacketMeta, rushed: bool, packet: &[u8], out: &mut Vec<u8>);
+
+    /// Give the datagrams of one packet to `sink`. Those on lane 0 count in the sequence: the first has
+    /// `sequence`. Other lanes carry what goes beside the packets.
+    fn spray(
+        &self,
+        sequence: u32,
+        meta: &PacketMeta,
+        rushed: bool,
+        packet: &[u8],
+        sink: &mut dyn Spray,
+    ) {
+        sink.datagram(0, &mut |out| self.put(sequence, meta, rushed, packet, out));
+    }
+
+    /// Append one datagram of a packet once more: the one on lane 0 that had `sequence`, `piece`
+    /// datagrams after the packet's first.
+    fn again(
+        &self,
+        sequence: u32,
+        piece: u32,
+        meta: &PacketMeta,
+        packet: &[u8],
+        out: &mut Vec<u8>,
+    ) {
+        let _ = piece;
+        self.put(sequence, meta, false, packet, out);
+    }
 
     /// End a write that was begun at offset `start` of `out`.
     fn finish(&self, start: usize, out: &mut Vec<u8>);
@@ -76,18 +109,33 @@ pub enum Pace {
     Unpaced,
 }
 
-/// Where datagrams go: one for each packet, as [`Framer::put`] makes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where datagrams go.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Datagrams {
-    /// Destination.
+    /// Destinations; framers name them by their place. The first is that of the packets themselves.
+    pub lanes: Vec<Lane>,
+    /// How packets can be asked for again; `None`: not at all.
+    pub resend: Option<Resend>,
+}
+
+/// A destination of datagrams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lane {
+    /// Where to.
     pub to: SocketAddr,
-    /// From which socket.
+    /// From which of the front end's sockets.
     pub channel: Channel,
-    /// How long a packet that was sent can be asked for again with [`FlowCommand::Resend`]. The
-    /// driver may forget sooner what it no longer has.
-    pub resend_window: Duration,
-    /// How often one packet is sent again at most.
-    pub resend_count_max: u8,
+}
+
+/// How packets that were sent can be asked for again with [`FlowCommand::Resend`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resend {
+    /// How long. The driver may forget sooner what it no longer has.
+    pub window: Duration,
+    /// How often one datagram is sent again at most.
+    pub count_max: u8,
+    /// Which of the lanes they leave by.
+    pub lane: usize,
 }
 
 /// What to send.
@@ -161,6 +209,8 @@ pub struct FlowTotals {
     pub packets: u64,
     /// Bytes on the connection, framing included.
     pub bytes: u64,
+    /// What the sequence has come to: packets on a connection, datagrams of lane 0 beside one.
+    pub sequence: u32,
 }
 
 /// News of a flow.

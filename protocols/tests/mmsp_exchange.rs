@@ -72,7 +72,7 @@ fn play_over_tcp() {
     assert_eq!(s.selection.level(1), Level::Whole);
     assert_eq!(s.selection.level(2), Level::KeyOnly);
     assert_eq!(
-        (s.rate_milli, s.max_duration, s.datagrams),
+        (s.rate_milli, s.max_duration, s.datagrams.clone()),
         (1000, None, None)
     );
     b.media(flow, 3);

@@ -61,10 +61,15 @@ fn play_over_udp() {
     b.reply(conn, &select(&[(NONE, 1, 0)]));
     assert_eq!(b.reply(conn, &start(10)), started(10));
     let flow = b.flow(conn);
-    let d = b.start_of(flow).datagrams.unwrap();
-    assert_eq!((d.to, d.channel), (port(), Channel(0)));
-    assert!(d.resend_window >= Duration::from_secs(8));
-    assert_eq!(d.resend_count_max, 2);
+    let d = b.start_of(flow).datagrams.clone().unwrap();
+    let lane = Lane {
+        to: port(),
+        channel: Channel(0),
+    };
+    assert_eq!(d.lanes, [lane]);
+    let resend = d.resend.unwrap();
+    assert!(resend.window >= Duration::from_secs(8));
+    assert_eq!((resend.count_max, resend.lane), (2, 0));
     b.datagrams.clear();
     b.media(flow, 2);
     assert_eq!(

@@ -146,7 +146,7 @@ impl Flow {
 
     /// True if it waits for nothing on its connection: datagrams leave beside it.
     pub fn is_beside(&self) -> bool {
-        self.outlet.spray.is_some()
+        self.outlet.beside.is_some()
     }
 
     /// A flow of a file's own bytes.
@@ -221,9 +221,9 @@ impl Flow {
         };
         filter.switch(changes);
         self.selection = filter.target();
-        if let Some(spray) = &mut self.outlet.spray {
-            spray.history.forget_notes();
-            spray.owed.clear();
+        if let Some(beside) = &mut self.outlet.beside {
+            beside.history.forget_notes();
+            beside.owed.clear();
         }
         match &mut self.supply {
             Supply::Live(live) => {

@@ -245,11 +245,11 @@ impl Shard {
         outlet.stop_at = start.max_duration.map(|span| first.wrapping_add(span));
         let rate = crate::source::average_bit_rate(content.streams(), selection, 0);
         if let Some(datagrams) = &start.datagrams {
-            let Some(spray) = self.spray(key.0, start.conn, datagrams, rate, &content) else {
+            let Some(beside) = self.beside(key.0, start.conn, datagrams, rate, &content) else {
                 tracing::error!("a flow of datagrams on a front end without sockets for them");
                 return self.tell(key.0, key.1, lost());
             };
-            outlet.spray = Some(Box::new(spray));
+            outlet.beside = Some(Box::new(beside));
         } else {
             self.bound_send_buffer(&outlet, rate);
         }

@@ -33,10 +33,19 @@ pub struct History {
     again: HashMap<u32, u8>,
 }
 
+/// Packets with consecutive numbers, each sent as so many datagrams.
 struct Run {
     sequence: u32,
     number: u32,
     count: u32,
+    pieces: u32,
+}
+
+impl Run {
+    /// Datagrams in it.
+    fn len(&self) -> u32 {
+        self.count.wrapping_mul(self.pieces)
+    }
 }
 
 /// Where a packet that was sent is now.
@@ -44,8 +53,8 @@ struct Run {
 pub enum Sent<'a> {
     /// Whole, with its framing.
     Kept(&'a [u8]),
-    /// To be looked up by its number.
-    Packet(u32),
+    /// To be looked up by its number, and which of its datagrams.
+    Packet(u32, u32),
 }
 
 impl History {
@@ -63,13 +72,14 @@ impl History {
         }
     }
 
-    /// The packet of a number was sent from a store that keeps it.
-    pub fn note(&mut self, sequence: u32, number: u32, now: Time) {
-        if !self.mark(sequence, now) {
+    /// The packet of a number was sent from a store that keeps it, as `pieces` datagrams.
+    pub fn note(&mut self, sequence: u32, number: u32, pieces: u32, now: Time) {
+        if pieces == 0 || !self.mark(sequence, pieces, now) {
             return;
         }
         if let Some(run) = self.runs.back_mut()
-            && run.sequence.wrapping_add(run.count) == sequence
+            && run.pieces == pieces
+            && run.sequence.wrapping_add(run.len()) == sequence
             && run.number.wrapping_add(run.count) == number
         {
             run.count += 1;
@@ -82,12 +92,13 @@ impl History {
             sequence,
             number,
             count: 1,
+            pieces,
         });
     }
 
     /// A packet was sent that no store has in this form.
     pub fn keep(&mut self, sequence: u32, framed: &[u8], now: Time) {
-        if !self.mark(sequence, now) {
+        if !self.mark(sequence, 1, now) {
             return;
         }
         self.kept_bytes += framed.len();
@@ -117,7 +128,7 @@ impl History {
         *again += 1;
         Some(match found {
             Found::Kept(at) => Sent::Kept(&self.kept.get(at)?.1),
-            Found::Packet(number) => Sent::Packet(number),
+            Found::Packet(number, piece) => Sent::Packet(number, piece),
         })
     }
 
@@ -135,15 +146,18 @@ impl History {
             .partition_point(|r| age(r.sequence) as i32 <= age(sequence) as i32);
         let run = self.runs.get(after.checked_sub(1)?)?;
         let offset = sequence.wrapping_sub(run.sequence);
-        (offset < run.count).then(|| Found::Packet(run.number.wrapping_add(offset)))
+        (offset < run.len()).then(|| {
+            let number = run.number.wrapping_add(offset / run.pieces);
+            Found::Packet(number, offset % run.pieces)
+        })
     }
 
     /// False if nothing is remembered.
-    fn mark(&mut self, sequence: u32, now: Time) -> bool {
+    fn mark(&mut self, sequence: u32, pieces: u32, now: Time) -> bool {
         if self.window.is_zero() {
             return false;
         }
-        self.end = sequence.wrapping_add(1);
+        self.end = sequence.wrapping_add(pieces);
         if self
             .marks
             .back()
@@ -170,7 +184,7 @@ impl History {
         while self
             .runs
             .front()
-            .is_some_and(|r| is_old(r.sequence.wrapping_add(r.count - 1)))
+            .is_some_and(|r| is_old(r.sequence.wrapping_add(r.len().wrapping_sub(1))))
         {
             self.runs.pop_front();
         }
@@ -189,7 +203,7 @@ impl History {
 
 enum Found {
     Kept(usize),
-    Packet(u32),
+    Packet(u32, u32),
 }
 
 #[cfg(test)]
@@ -212,12 +226,12 @@ mod tests {
         h.keep(1, b"second", at(10));
         // Of packets 7 and 8 nothing was sent.
         for (sequence, number) in [(2, 5), (3, 6), (4, 9), (5, 10)] {
-            h.note(sequence, number, at(20));
+            h.note(sequence, number, 1, at(20));
         }
         assert_eq!(h.runs.len(), 2);
         assert_eq!(h.take(1, at(30)), Some(Sent::Kept(b"second")));
         for (sequence, number) in [(2, 5), (3, 6), (4, 9), (5, 10)] {
-            assert_eq!(h.take(sequence, at(30)), Some(Sent::Packet(number)));
+            assert_eq!(h.take(sequence, at(30)), Some(Sent::Packet(number, 0)));
         }
         for unsent in [6, 7, u32::MAX, 1 << 31] {
             assert_eq!(h.take(unsent, at(30)), None);
@@ -228,7 +242,7 @@ mod tests {
     #[test]
     fn a_packet_is_sent_again_twice_at_most() {
         let mut h = history();
-        h.note(0, 0, at(0));
+        h.note(0, 0, 1, at(0));
         assert!(h.take(0, at(1)).is_some() && h.take(0, at(2)).is_some());
         assert_eq!(h.take(0, at(3)), None);
     }
@@ -237,10 +251,10 @@ mod tests {
     fn the_past_ends_behind_the_window() {
         let mut h = history();
         for n in 0..300u32 {
-            h.note(n, n + 1000, at(u64::from(n) * 100));
+            h.note(n, n + 1000, 1, at(u64::from(n) * 100));
         }
         // The last was sent at 29.9 s; a second is as fine as it gets.
-        assert_eq!(h.take(300 - 80, at(29_900)), Some(Sent::Packet(1220)));
+        assert_eq!(h.take(300 - 80, at(29_900)), Some(Sent::Packet(1220, 0)));
         assert_eq!(h.take(300 - 92, at(29_900)), None);
         assert!(h.marks.len() <= 10);
         // Long after, all that is left is what followed the last mark.
@@ -251,11 +265,11 @@ mod tests {
     fn sequences_go_past_their_end() {
         let mut h = history();
         for n in 0..20u32 {
-            h.note((u32::MAX - 9).wrapping_add(n), n, at(0));
+            h.note((u32::MAX - 9).wrapping_add(n), n, 1, at(0));
         }
-        assert_eq!(h.take(u32::MAX, at(1)), Some(Sent::Packet(9)));
-        assert_eq!(h.take(0, at(1)), Some(Sent::Packet(10)));
-        assert_eq!(h.take(9, at(1)), Some(Sent::Packet(19)));
+        assert_eq!(h.take(u32::MAX, at(1)), Some(Sent::Packet(9, 0)));
+        assert_eq!(h.take(0, at(1)), Some(Sent::Packet(10, 0)));
+        assert_eq!(h.take(9, at(1)), Some(Sent::Packet(19, 0)));
         assert_eq!(h.take(10, at(1)), None);
         assert_eq!(h.take(u32::MAX - 10, at(1)), None);
     }
@@ -264,22 +278,37 @@ mod tests {
     fn memory_is_bounded() {
         let mut h = history();
         for n in 0..10_000 {
-            h.note(2 * n, 5 * n, at(0));
+            h.note(2 * n, 5 * n, 1, at(0));
             h.keep(2 * n + 1, &[0; 1400], at(0));
             h.take(2 * n, at(0));
         }
         assert!(h.runs.len() <= RUNS_MAX);
         assert!(h.kept_bytes <= KEPT_BYTES_MAX);
         assert_eq!(h.kept_bytes, h.kept.len() * 1400);
-        h.note(20_000, 0, at(20_000));
-        h.note(20_001, 1, at(40_000));
+        h.note(20_000, 0, 1, at(20_000));
+        h.note(20_001, 1, 1, at(40_000));
         assert!(h.runs.len() <= 2 && h.kept.is_empty() && h.again.is_empty());
+    }
+
+    #[test]
+    fn packets_of_several_datagrams_are_found_by_each_of_them() {
+        let mut h = history();
+        for (sequence, number, pieces) in [(0, 7, 3), (3, 8, 3), (6, 9, 1), (7, 10, 2)] {
+            h.note(sequence, number, pieces, at(0));
+        }
+        assert_eq!(h.runs.len(), 3);
+        let want = [7, 7, 7, 8, 8, 8, 9, 10, 10];
+        let pieces = [0, 1, 2, 0, 1, 2, 0, 0, 1];
+        for (n, (number, piece)) in want.into_iter().zip(pieces).enumerate() {
+            assert_eq!(h.take(n as u32, at(1)), Some(Sent::Packet(number, piece)));
+        }
+        assert_eq!(h.take(9, at(1)), None);
     }
 
     #[test]
     fn without_a_window_nothing_is_remembered() {
         let mut h = History::new(Duration::ZERO, 2);
-        h.note(0, 0, at(0));
+        h.note(0, 0, 1, at(0));
         h.keep(1, b"x", at(0));
         assert_eq!(h.take(0, at(0)), None);
         assert!(h.kept.is_empty());
@@ -288,12 +317,12 @@ mod tests {
     #[test]
     fn after_a_change_of_stores_only_kept_packets_are_found() {
         let mut h = history();
-        h.note(0, 10, at(0));
+        h.note(0, 10, 1, at(0));
         h.keep(1, b"own", at(0));
         h.forget_notes();
-        h.note(2, 12, at(0));
+        h.note(2, 12, 1, at(0));
         assert_eq!(h.take(0, at(0)), None);
         assert_eq!(h.take(1, at(0)), Some(Sent::Kept(b"own")));
-        assert_eq!(h.take(2, at(0)), Some(Sent::Packet(12)));
+        assert_eq!(h.take(2, at(0)), Some(Sent::Packet(12, 0)));
     }
 }

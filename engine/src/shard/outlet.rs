@@ -2,7 +2,7 @@
 
 use super::journal::FlowCounters;
 use super::ports::Ports;
-use super::spray::Spray;
+use super::spray::{Beside, Sink};
 use crate::ops::metrics::CoreCounters;
 use crate::ring::{PacketStore, Slot};
 use crate::rt::{self, Sent};
@@ -108,7 +108,7 @@ pub struct Outlet {
     /// Counters of the point.
     pub counters: FlowCounters,
     /// Set if packets leave as datagrams.
-    pub spray: Option<Box<Spray>>,
+    pub beside: Option<Box<Beside>>,
 }
 
 struct Spill {
@@ -141,7 +141,7 @@ impl Outlet {
             progress: now,
             late_max_ms,
             counters,
-            spray: None,
+            beside: None,
         }
     }
 
@@ -185,7 +185,7 @@ impl Outlet {
         if cursor.seq == cursor.released {
             return released;
         }
-        let sent = if self.spray.is_some() {
+        let sent = if self.beside.is_some() {
             self.send_datagrams(store, cursor, now, scratch, core)
         } else if self.in_place {
             self.send_in_place(store, cursor, now, core)
@@ -231,8 +231,8 @@ impl Outlet {
     }
 
     fn turn_bytes_max(&self) -> usize {
-        match &self.spray {
-            Some(spray) if !self.pacer.rushed() => spray.turn_bytes_max,
+        match &self.beside {
+            Some(beside) if !self.pacer.rushed() => beside.turn_bytes_max,
             _ => TURN_BYTES_MAX,
         }
     }
@@ -311,12 +311,14 @@ impl Outlet {
             left -= rest;
             cursor.seq += 1;
             cursor.offset = 0;
-            self.sent_one();
+            self.sent_one(1);
         }
     }
 
-    pub(super) fn sent_one(&mut self) {
-        self.sequence = self.sequence.wrapping_add(1);
+    /// Count a packet, and what it adds to the sequence.
+    pub(super) fn sent_one(&mut self, pieces: u32) {
+        self.sequence = self.sequence.wrapping_add(pieces);
+        self.totals.sequence = self.sequence;
         self.totals.packets += 1;
         self.counters.packets.inc();
     }
@@ -346,7 +348,7 @@ impl Outlet {
                 &mut scratch.out,
             );
             cursor.seq += 1;
-            self.sent_one();
+            self.sent_one(1);
         }
         self.framer.finish(0, &mut scratch.out);
         self.send_scratch(now, scratch, core)
@@ -393,7 +395,7 @@ impl Outlet {
             bytes: framed[cursor.offset as usize..].to_vec(),
             sent: 0,
         }));
-        self.sent_one();
+        self.sent_one(1);
         cursor.seq += 1;
         cursor.offset = 0;
         true
@@ -429,8 +431,8 @@ impl Outlet {
         let mut verdict = None;
         let mut any = false;
         scratch.out.clear();
-        if let Some(spray) = &self.spray {
-            if scratch.ports.is_blocked(spray.port) {
+        if let Some(beside) = &self.beside {
+            if beside.is_blocked(&scratch.ports) {
                 return Turn::Blocked;
             }
         } else {
@@ -460,16 +462,19 @@ impl Outlet {
                         key: kept.key,
                         len: packet.len() as u32,
                     };
-                    self.framer.put(self.sequence, &meta, rushed, packet, out);
-                    if let Some(spray) = self.spray.as_deref_mut() {
-                        ports.put(spray.port, &spray.path, core, |to| to.extend(&*out));
-                        spray.history.keep(self.sequence, out, now);
-                        self.count_bytes(out.len(), now, core);
-                        out.clear();
+                    let sequence = self.sequence;
+                    if let Some(beside) = self.beside.as_deref_mut() {
+                        let mut sink = beside.sink(sequence, true, now, ports, core);
+                        self.framer
+                            .spray(sequence, &meta, rushed, packet, &mut sink);
+                        let Sink { pieces, bytes, .. } = sink;
+                        self.sent_one(pieces);
+                        self.count_bytes(bytes, now, core);
                     } else {
+                        self.framer.put(sequence, &meta, rushed, packet, out);
+                        self.sent_one(1);
                         any = true;
                     }
-                    self.sent_one();
                     len = meta.len + overhead;
                     bytes_out += len as usize;
                 }

@@ -107,7 +107,8 @@ impl Head {
             "OPTIONS" => Method::Options,
             other => Method::Other(other.to_owned()),
         };
-        let (authority, path, query) = split_target(raw.path.unwrap_or(""), &method)?;
+        let (authority, path, query) =
+            split_target(raw.path.unwrap_or(""), method == Method::Options)?;
         let mut head = Head {
             method,
             version,
@@ -127,15 +128,6 @@ impl Head {
     /// True if the connection may carry another request after this one.
     pub fn keeps_alive(&self) -> bool {
         self.headers.keeps_alive(self.version)
-    }
-
-    /// True if a Content-Type of this media type is there, whatever its parameters.
-    pub fn has_type(&self, media_type: &str) -> bool {
-        self.get("Content-Type").is_some_and(|v| {
-            v.split(';')
-                .next()
-                .is_some_and(|t| t.trim().eq_ignore_ascii_case(media_type))
-        })
     }
 
     /// Path and query as they were asked for.
@@ -175,10 +167,10 @@ impl Head {
     }
 }
 
-/// Authority, path and query of a request target.
-fn split_target(target: &str, method: &Method) -> Result<(String, String, String), Bad> {
+/// Authority, path and query of a request target; `*` is one for OPTIONS alone.
+pub(crate) fn split_target(target: &str, options: bool) -> Result<(String, String, String), Bad> {
     let (authority, local) = if target == "*" {
-        if *method != Method::Options {
+        if !options {
             return Err((400, "target '*'"));
         }
         return Ok((String::new(), target.to_owned(), String::new()));

@@ -16,6 +16,26 @@ impl Headers {
         Headers(lines.iter().map(owned).collect())
     }
 
+    /// One more line behind the others.
+    pub fn push(&mut self, name: impl Into<Box<str>>, value: impl Into<Box<str>>) {
+        self.0.push((name.into(), value.into()));
+    }
+
+    /// How many lines there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// True if there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// All lines, name and value, in order.
+    pub fn lines(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(n, v)| (&**n, &**v))
+    }
+
     /// The first header of this name.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.all(name).next()
@@ -35,6 +55,15 @@ impl Headers {
             .flat_map(|v| v.split(','))
             .map(str::trim)
             .filter(|v| !v.is_empty())
+    }
+
+    /// True if a Content-Type of this media type is there, whatever its parameters.
+    pub fn has_type(&self, media_type: &str) -> bool {
+        self.get("Content-Type").is_some_and(|v| {
+            v.split(';')
+                .next()
+                .is_some_and(|t| t.trim().eq_ignore_ascii_case(media_type))
+        })
     }
 
     /// True if the connection may carry another message after this one.

@@ -212,7 +212,7 @@ impl Reader {
 }
 
 /// Length of the head at the start of `buf`; the first `scanned` bytes are known to hold no end.
-fn head_end(buf: &[u8], scanned: usize) -> Option<usize> {
+pub(crate) fn head_end(buf: &[u8], scanned: usize) -> Option<usize> {
     let from = scanned.saturating_sub(2);
     let mut at = from;
     while let Some(n) = buf.get(at..)?.iter().position(|&b| b == b'\n') {

@@ -1,31 +1,33 @@
-//! Reply heads, written exactly.
+//! Message heads, written exactly.
 
 use super::head::Version;
 use std::fmt::{Display, Write as _};
 
-/// A reply head in the making.
+/// A head in the making: of a reply, or with [`ReplyHead::of`] of any message of this family.
 #[derive(Debug)]
 pub struct ReplyHead(String);
 
 impl ReplyHead {
     /// Status line. Always with a phrase: libmms fails without one (WMSP-122).
     pub fn new(version: Version, status: u16) -> ReplyHead {
-        let mut text = String::with_capacity(512);
-        let _ = write!(text, "{} {status} {}\r\n", version.name(), phrase(status));
-        ReplyHead(text)
+        ReplyHead::of(format_args!(
+            "{} {status} {}",
+            version.name(),
+            phrase(status)
+        ))
+    }
+
+    /// Any start line. Control characters in it, which could end the line, become `_`.
+    pub fn of(start_line: impl Display) -> ReplyHead {
+        let mut head = ReplyHead(String::with_capacity(512));
+        head.line(start_line);
+        head
     }
 
     /// One header line. Control characters in the value, which could end the line, become `_`.
     pub fn header(&mut self, name: &str, value: impl Display) -> &mut Self {
         let _ = write!(self.0, "{name}: ");
-        let start = self.0.len();
-        let _ = write!(self.0, "{value}");
-        if self.0[start..].contains(char::is_control) {
-            let clean = self.0[start..].replace(char::is_control, "_");
-            self.0.truncate(start);
-            self.0.push_str(&clean);
-        }
-        self.0.push_str("\r\n");
+        self.line(value);
         self
     }
 
@@ -33,6 +35,18 @@ impl ReplyHead {
     pub fn lines(&mut self, write: impl FnOnce(&mut String)) -> &mut Self {
         write(&mut self.0);
         self
+    }
+
+    /// The rest of a line and its end.
+    fn line(&mut self, text: impl Display) {
+        let start = self.0.len();
+        let _ = write!(self.0, "{text}");
+        if self.0[start..].contains(char::is_control) {
+            let clean = self.0[start..].replace(char::is_control, "_");
+            self.0.truncate(start);
+            self.0.push_str(&clean);
+        }
+        self.0.push_str("\r\n");
     }
 
     /// The head with its blank line.

@@ -1,4 +1,5 @@
-//! What a content can (`features`) and what a side can (`Supported`) (MS-WMSP 2.2.1.4.8, 2.2.1.8).
+//! What a content can (`features`) and what a side can (`Supported`) (MS-WMSP 2.2.1.4.8, 2.2.1.8;
+//! MS-RTSP 2.2.6.10, which has three tokens more).
 
 use super::version::Client;
 use crate::content::Content;
@@ -31,10 +32,10 @@ pub fn features(content: &Content, client: Client) -> String {
 
 /// The features of a side that its `Supported` header tells of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Supported(u8);
+pub struct Supported(u16);
 
 const PREFIX: &str = "com.microsoft.wm.";
-const SAID: u8 = 1;
+const SAID: u16 = 1;
 
 impl Supported {
     /// Speed may be asked for.
@@ -48,12 +49,22 @@ impl Supported {
     /// X-StartupProfile.
     pub const STARTUP_PROFILE: Supported = Supported(32);
 
-    const NAMES: [(Supported, &'static str); 5] = [
+    /// EndOfStream requests (RTSP).
+    pub const END_OF_STREAM: Supported = Supported(64);
+    /// Packet-pair packets have the SSRC of the retransmission stream (RTSP).
+    pub const PACKET_PAIR_SSRC: Supported = Supported(128);
+    /// LocationId in front of each ASF packet (RTSP).
+    pub const LOCATION_ID: Supported = Supported(256);
+
+    const NAMES: [(Supported, &'static str); 8] = [
         (Supported::FAST_CACHE, "fastcache"),
         (Supported::PREDICTIVE, "predstrm"),
         (Supported::PACKET_PAIR, "srvppair"),
         (Supported::SWITCH, "sswitch"),
         (Supported::STARTUP_PROFILE, "startupprofile"),
+        (Supported::END_OF_STREAM, "eosmsg"),
+        (Supported::PACKET_PAIR_SSRC, "packetpairssrc"),
+        (Supported::LOCATION_ID, "locid"),
     ];
 
     /// What a client that never said anything is taken to know (wmsp.md 4.3).

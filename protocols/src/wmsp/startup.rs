@@ -31,6 +31,43 @@ pub fn value(profile: &StartupProfile) -> String {
     text
 }
 
+/// Read the header's value, by any server: unknown names are passed over, and the rates must be
+/// the five of [`RATES`].
+///
+/// `None` if a list is missing, has another length, or holds what is no number.
+pub fn parse(value: &str) -> Option<StartupProfile> {
+    let list = |wanted: &str| {
+        value.split(';').find_map(|part| {
+            let (name, list) = part.split_once('=')?;
+            name.trim().eq_ignore_ascii_case(wanted).then_some(list)
+        })
+    };
+    let number = |text: &str| -> Option<u64> {
+        let text = text.trim();
+        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        digits.then(|| text.parse().ok()).flatten()
+    };
+    let one = |name| number(list(name)?);
+    let five = |name| -> Option<[u64; 5]> {
+        let mut parts = list(name)?.split(',').map(number);
+        let mut values = [0; 5];
+        for value in &mut values {
+            *value = parts.next()??;
+        }
+        parts.next().is_none().then_some(values)
+    };
+    (five("Rate")? == RATES.map(u64::from)).then_some(())?;
+    Some(StartupProfile {
+        max_bytes: five("MaxBytes")?,
+        time: five("Time")?,
+        start_time: one("StartTime")?,
+        last_time: one("LastTime")?,
+        max_diff_time: one("MaxDiffTime")?,
+        max_diff_snd_time: i64::try_from(one("MaxDiffSndTime")?).ok()?,
+        byte_rate: five("ByteRate")?,
+    })
+}
+
 fn put(text: &mut String, name: &str, values: &[u64]) {
     let _ = write!(text, "{name}=");
     for (n, v) in values.iter().enumerate() {
@@ -62,6 +99,12 @@ mod tests {
              StartTime=3100;LastTime=160;MaxDiffTime=100;MaxDiffSndTime=20;\
              ByteRate=20000,20000,20000,20000,20000;"
         );
+        let text = value(&profile);
+        assert_eq!(parse(&text), Some(profile));
+        assert_eq!(parse(&text.replace("Rate=10,12", "Rate=10,11")), None);
+        assert_eq!(parse(&text.replace(",20000;", ";")), None);
+        assert_eq!(parse(&text.replace("LastTime=160", "LastTime=-1")), None);
+        assert_eq!(parse(""), None);
     }
 
     // BW-48

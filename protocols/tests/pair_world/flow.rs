@@ -97,21 +97,23 @@ impl<C: Player, S: Machine> World<C, S> {
 
     fn resend(&mut self, id: FlowId, sequences: &[u32]) {
         let flow = self.flows.get_mut(&id).unwrap();
-        let datagrams = flow.start.datagrams.expect("datagrams");
+        let datagrams = flow.start.datagrams.clone().expect("datagrams");
+        let resend = datagrams.resend.expect("to be sent again");
+        let to = datagrams.lanes[resend.lane].to;
         let mut out = Vec::new();
         for &n in sequences {
             let Some(sent) = flow.window.get_mut(n as usize) else {
                 continue;
             };
             let age = self.now.since(sent.at);
-            if age <= datagrams.resend_window && sent.again < datagrams.resend_count_max {
+            if age <= resend.window && sent.again < resend.count_max {
                 sent.again += 1;
                 out.push((n, sent.again, sent.bytes.clone()));
             }
         }
         for (n, again, bytes) in out {
             let media = Some((id, n, again));
-            self.air.down(self.now, datagrams.to, bytes, media);
+            self.air.down(self.now, to, bytes, media);
         }
     }
 
@@ -155,7 +157,7 @@ impl<C: Player, S: Machine> World<C, S> {
     pub(super) fn send_media(&mut self, id: FlowId) {
         let mut out = Vec::new();
         let conn = self.flows[&id].start.conn;
-        let datagrams = self.flows[&id].start.datagrams;
+        let datagrams = self.flows[&id].start.datagrams.clone();
         if !self.flows[&id].start.framer.in_place() {
             self.flows[&id].start.framer.begin(&mut out);
         }
@@ -191,11 +193,12 @@ impl<C: Player, S: Machine> World<C, S> {
             };
             let rushed = flow.pacer.rushed_at(packet.send_time);
             let framer = &flow.start.framer;
-            if let Some(datagrams) = datagrams {
+            if let Some(datagrams) = &datagrams {
                 let mut bytes = Vec::new();
                 framer.put(flow.sequence, &meta, rushed, &packet.bytes, &mut bytes);
                 let media = Some((id, flow.sequence, 0));
-                self.air.down(self.now, datagrams.to, bytes.clone(), media);
+                self.air
+                    .down(self.now, datagrams.lanes[0].to, bytes.clone(), media);
                 flow.window.push(Sent {
                     at: self.now,
                     bytes,
@@ -235,5 +238,6 @@ fn totals(flow: &Flow) -> FlowTotals {
     FlowTotals {
         packets: u64::from(flow.sequence),
         bytes: 0,
+        sequence: flow.sequence,
     }
 }

@@ -305,13 +305,13 @@ impl<S: Machine> Bench<S> {
             f.sequence += 1;
         }
         start.framer.finish(0, &mut out);
-        match start.datagrams {
+        match &start.datagrams {
             // One for each packet, all alike here.
             Some(datagrams) => {
                 let size = out.len() / count.max(1) as usize;
                 let each = out.chunks(size.max(1));
                 self.datagrams
-                    .extend(each.map(|d| (f.conn, datagrams.to, d.to_vec())));
+                    .extend(each.map(|d| (f.conn, datagrams.lanes[0].to, d.to_vec())));
             }
             None => self.writes.get_mut(&f.conn).unwrap().push(out),
         }
@@ -321,6 +321,7 @@ impl<S: Machine> Bench<S> {
         FlowTotals {
             packets: u64::from(self.flows[&flow].sequence),
             bytes: 0,
+            sequence: self.flows[&flow].sequence,
         }
     }
 

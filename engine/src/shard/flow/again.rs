@@ -5,7 +5,7 @@ use super::live::Live;
 use super::{Flow, Reading, Supply, Turning};
 use crate::shard::history::Sent;
 use crate::shard::outlet::Outlet;
-use crate::shard::spray::Spray;
+use crate::shard::spray::{Beside, Owed};
 use crate::source::Piece;
 
 /// Packets that may wait to be read again.
@@ -33,82 +33,78 @@ impl Flow {
 
     /// Send again what had to be read first.
     pub(super) fn pay_owed(&mut self, t: &mut Turning<'_>) {
-        let Some(spray) = self.outlet.spray.as_deref_mut() else {
+        let Some(beside) = self.outlet.beside.as_deref_mut() else {
             return;
         };
-        if spray.owed.is_empty() {
+        if beside.owed.is_empty() {
             return;
         }
-        for (sequence, number) in std::mem::take(&mut spray.owed) {
-            match self.look_up(sequence, number, t) {
+        for owed in std::mem::take(&mut beside.owed) {
+            match self.look_up(owed, t) {
                 LookedUp::Sent => t.core.resends_sent.inc(),
                 LookedUp::Missing => t.core.resends_missed.inc(),
-                LookedUp::Later => self.owe(sequence, number),
+                LookedUp::Later => self.owe(owed),
             }
         }
     }
 
     fn send_again(&mut self, sequence: u32, t: &mut Turning<'_>) -> LookedUp {
-        let Some(spray) = self.outlet.spray.as_deref_mut() else {
+        let Some(beside) = self.outlet.beside.as_deref_mut() else {
             return LookedUp::Missing;
         };
-        let Spray {
-            port,
-            path,
+        let Beside {
+            lanes,
+            again_lane,
             history,
             ..
-        } = spray;
-        let number = match history.take(sequence, t.now) {
+        } = beside;
+        let owed = match history.take(sequence, t.now) {
             None => return LookedUp::Missing,
             Some(Sent::Kept(bytes)) => {
-                let ports = &mut t.scratch.ports;
-                ports.put(*port, path, t.core, |out| out.extend_from_slice(bytes));
+                if let Some((port, path)) = lanes.get(*again_lane) {
+                    let ports = &mut t.scratch.ports;
+                    ports.put(*port, path, t.core, |out| out.extend_from_slice(bytes));
+                }
                 return LookedUp::Sent;
             }
-            Some(Sent::Packet(number)) => number,
+            Some(Sent::Packet(number, piece)) => Owed {
+                sequence,
+                number,
+                piece,
+            },
         };
-        let looked_up = self.look_up(sequence, number, t);
+        let looked_up = self.look_up(owed, t);
         if matches!(looked_up, LookedUp::Later) {
-            self.owe(sequence, number);
+            self.owe(owed);
         }
         looked_up
     }
 
-    fn look_up(&mut self, sequence: u32, number: u32, t: &mut Turning<'_>) -> LookedUp {
+    fn look_up(&mut self, owed: Owed, t: &mut Turning<'_>) -> LookedUp {
         match &mut self.supply {
-            Supply::Live(live) => live.send_again(&mut self.outlet, sequence, number, t),
-            Supply::File(file) => {
-                file.send_again(&mut self.outlet, self.selection, sequence, number, t)
-            }
+            Supply::Live(live) => live.send_again(&mut self.outlet, owed, t),
+            Supply::File(file) => file.send_again(&mut self.outlet, self.selection, owed, t),
             Supply::Copy(_) => LookedUp::Missing,
         }
     }
 
-    fn owe(&mut self, sequence: u32, number: u32) {
-        if let Some(spray) = self.outlet.spray.as_deref_mut()
-            && spray.owed.len() < OWED_COUNT_MAX
+    fn owe(&mut self, owed: Owed) {
+        if let Some(beside) = self.outlet.beside.as_deref_mut()
+            && beside.owed.len() < OWED_COUNT_MAX
         {
-            spray.owed.push((sequence, number));
+            beside.owed.push(owed);
         }
     }
 }
 
 impl Live {
-    fn send_again(
-        &mut self,
-        outlet: &mut Outlet,
-        sequence: u32,
-        number: u32,
-        t: &mut Turning<'_>,
-    ) -> LookedUp {
+    fn send_again(&mut self, outlet: &mut Outlet, owed: Owed, t: &mut Turning<'_>) -> LookedUp {
         // Through a filter nothing is noted that would have to be looked up.
         let Reading::Framed { store, .. } = &mut self.reading else {
             return LookedUp::Missing;
         };
         let ring = &mut *store.ring.borrow_mut();
-        outlet
-            .send_again(ring, sequence, number, t.scratch, t.core)
-            .into()
+        outlet.send_again(ring, owed, t.scratch, t.core).into()
     }
 }
 
@@ -117,16 +113,13 @@ impl FromFile {
         &mut self,
         outlet: &mut Outlet,
         selection: protocols::content::Selection,
-        sequence: u32,
-        number: u32,
+        owed: Owed,
         t: &mut Turning<'_>,
     ) -> LookedUp {
-        match self.framed(outlet, selection, number) {
+        match self.framed(outlet, selection, owed.number) {
             Piece::Ready(piece) => {
                 let piece = &mut *piece.borrow_mut();
-                outlet
-                    .send_again(piece, sequence, number, t.scratch, t.core)
-                    .into()
+                outlet.send_again(piece, owed, t.scratch, t.core).into()
             }
             Piece::Pending => LookedUp::Later,
             Piece::Failed => LookedUp::Missing,

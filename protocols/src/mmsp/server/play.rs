@@ -5,7 +5,7 @@ use super::session::{Change, FILE_ID, Flow, Phase, State};
 use super::{Server, Timer};
 use crate::content::{Accel, Cue, CueRequest, Question, Recheck, Start};
 use crate::machine::{ConnId, Output, Time};
-use crate::media::{Datagrams, FlowCommand, FlowId, FlowStart, FlowTotals, Pace};
+use crate::media::{Datagrams, FlowCommand, FlowId, FlowStart, FlowTotals, Lane, Pace, Resend};
 use crate::mmsp::framer::{Incarnation, MmspFramer, sequence_at_start};
 use crate::mmsp::hresult;
 use crate::mmsp::message::{Position, StartPlaying, ToClient};
@@ -311,10 +311,15 @@ impl Server {
         let start = FlowStart {
             conn,
             datagrams: to.map(|to| Datagrams {
-                to,
-                channel: self.config.channel,
-                resend_window: self.config.resend_window,
-                resend_count_max: self.config.resend_count_max,
+                lanes: vec![Lane {
+                    to,
+                    channel: self.config.channel,
+                }],
+                resend: Some(Resend {
+                    window: self.config.resend_window,
+                    count_max: self.config.resend_count_max,
+                    lane: 0,
+                }),
             }),
             content: open.content.id,
             packet: cue.packet,
