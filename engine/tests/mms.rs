@@ -267,3 +267,19 @@ fn stopping_and_starting_elsewhere_leaves_no_old_media() {
     }
     server.stop();
 }
+
+// MMSP-98
+#[test]
+fn the_last_datagrams_can_be_had_again_after_the_end() {
+    let folder = Folder::with_clip("mms-tail");
+    let server = start(config(&folder, BOTH));
+    let mut player = mms::Player::connect(mms_of(&server), true);
+    player.open("vod/clip.wmv");
+    player.play(&[1, 2], None);
+    let got = player.all_data();
+    let last = got.last().expect("media").clone();
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    player.ask_again(&socket, player.client_id, &[got.len() as u32 - 1]);
+    assert!(player.data() == last, "byte for byte");
+    server.stop();
+}

@@ -150,6 +150,15 @@ impl Conns {
         }
     }
 
+    /// The flow is gone; another may have taken its place.
+    pub fn clear_flow(&mut self, id: ConnId, flow: u32) {
+        if let Some(conn) = self.get_mut(id)
+            && conn.flow == Some(flow)
+        {
+            conn.flow = None;
+        }
+    }
+
     /// Connections now.
     pub fn count(&self) -> usize {
         self.count

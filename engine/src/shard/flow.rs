@@ -24,6 +24,10 @@ use protocols::machine::{ConnId, Time};
 use protocols::media::{FlowEnd, FlowId};
 use rewind::Rewind;
 use std::rc::Rc;
+use std::time::Duration;
+
+/// How long a flow of datagrams stays after its end, so that the last ones can be sent again.
+const AFTERLIFE: Duration = Duration::from_secs(10);
 
 /// Stores that one turn may walk through.
 const STORES_PER_TURN_MAX: usize = 4;
@@ -59,6 +63,8 @@ enum Hold {
     /// The server stops, or the point is gone: the flow ends at the next packet boundary.
     Finishing,
     Held,
+    /// It is over. Flows of datagrams stay for a while: the last ones may be asked for again.
+    Over(Time),
 }
 
 enum Supply {
@@ -85,6 +91,8 @@ pub enum Pumped {
     Ended(FlowEnd),
     /// Its connection is dead or cannot be continued.
     Dead,
+    /// It ended long ago, and nobody asks for its datagrams any more.
+    Forgotten,
 }
 
 /// What a turn needs of its core.
@@ -193,18 +201,34 @@ impl Flow {
 
     /// Stop at the next packet boundary.
     pub fn hold(&mut self) {
-        self.hold = Hold::Asked;
+        if !self.is_over() {
+            self.hold = Hold::Asked;
+        }
     }
 
     /// End at the next packet boundary, as if the content were over.
     pub fn finish(&mut self) {
-        self.hold = Hold::Finishing;
+        if !self.is_over() {
+            self.hold = Hold::Finishing;
+        }
     }
 
     /// Go on.
     pub fn go(&mut self) {
-        self.hold = Hold::Running;
-        self.clear = false;
+        if !self.is_over() {
+            self.hold = Hold::Running;
+            self.clear = false;
+        }
+    }
+
+    /// It has ended; from now on it only sends again.
+    pub fn end(&mut self, now: Time) {
+        self.hold = Hold::Over(now);
+    }
+
+    /// True if it has ended and stays for what may be asked for again.
+    pub fn is_over(&self) -> bool {
+        matches!(self.hold, Hold::Over(_))
     }
 
     /// Change the selection; new streams begin at a key frame.
@@ -237,10 +261,15 @@ impl Flow {
 
     /// Send what is due.
     pub fn pump(&mut self, t: &mut Turning<'_>) -> Pumped {
-        if self.hold == Hold::Held {
-            return Pumped::Alive;
+        match self.hold {
+            Hold::Held => return Pumped::Alive,
+            Hold::Over(since) if t.now.since(since) > AFTERLIFE => return Pumped::Forgotten,
+            Hold::Over(_) => {
+                self.pay_owed(t);
+                return Pumped::Alive;
+            }
+            _ => self.pay_owed(t),
         }
-        self.pay_owed(t);
         for _ in 0..STORES_PER_TURN_MAX {
             match self.outlet.drain_spill(t.now, t.core) {
                 Turn::Done => {}

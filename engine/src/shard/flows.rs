@@ -333,15 +333,36 @@ impl Shard {
     }
 
     /// Take a flow away and note what it did.
-    pub(super) fn end_flow(&self, index: u32, now: Time) -> Option<FlowTotals> {
-        let flow = self.flows.borrow_mut().remove(index)?;
-        self.conns.borrow_mut().set_flow(flow.conn, None);
+    pub(super) fn end_flow(&self, index: u32, now: Time) {
+        let Some(flow) = self.flows.borrow_mut().remove(index) else {
+            return;
+        };
+        self.conns.borrow_mut().clear_flow(flow.conn, index);
+        if !flow.is_over() {
+            self.note_end(&flow, now);
+        }
+    }
+
+    /// The media of a flow is over. Flows of datagrams stay for a while.
+    fn finish_flow(&self, index: u32, now: Time) {
+        let mut flows = self.flows.borrow_mut();
+        match flows.get_mut(index).filter(|flow| flow.is_beside()) {
+            Some(flow) => {
+                self.note_end(flow, now);
+                flow.end(now);
+            }
+            None => {
+                drop(flows);
+                self.end_flow(index, now);
+            }
+        }
+    }
+
+    fn note_end(&self, flow: &Flow, now: Time) {
         flow.outlet.counters.sessions.dec();
         self.counters.sessions.dec();
-        let totals = flow.outlet.totals;
-        let record = self.record_of(&flow, now);
+        let record = self.record_of(flow, now);
         self.journal.borrow_mut().flow_ended(record, flow.key, now);
-        Some(totals)
     }
 
     fn record_of(&self, flow: &Flow, now: Time) -> LogRecord {
@@ -354,6 +375,10 @@ impl Shard {
         let flows = self.flows.borrow();
         let index = *flows.by_key.get(&key)?;
         let flow = flows.slots.get(index as usize)?.as_deref()?;
+        // What is over has been written down already.
+        if flow.is_over() {
+            return None;
+        }
         Some(self.record_of(flow, rt::now()))
     }
 
@@ -435,9 +460,10 @@ impl Shard {
         let (pumped, (front, id), conn, totals) = pumped;
         match pumped {
             Pumped::Alive => {}
+            Pumped::Forgotten => self.end_flow(index, now),
             Pumped::Held => self.tell(front, id, FlowEvent::Held(totals)),
             Pumped::Ended(end) => {
-                self.end_flow(index, now);
+                self.finish_flow(index, now);
                 self.tell(front, id, FlowEvent::Ended(end, totals));
             }
             Pumped::Dead => {

@@ -288,6 +288,7 @@ fn the_reference_file_is_valid_and_its_values_are_the_defaults() {
     assert_eq!(
         Listen {
             http: Vec::new(),
+            mms: Vec::new(),
             admin: None,
             ..config.listen.clone()
         },

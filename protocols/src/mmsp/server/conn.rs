@@ -335,6 +335,7 @@ impl Server {
             Timer::Header(conn),
             Timer::Entry(conn),
             Timer::Linger(conn),
+            Timer::Tail(conn),
         ] {
             self.timers.disarm(timer);
         }

@@ -13,6 +13,11 @@ use crate::mmsp::message::{DataHead, ToClient};
 use crate::mmsp::wire::{DATA_PAYLOAD_MAX_TCP, incarnation};
 use crate::version::Version;
 use bytes::Bytes;
+use std::time::Duration;
+
+/// How long after the last datagram the end of a stream is told. Players play on from what they have
+/// buffered meanwhile.
+const TAIL: Duration = Duration::from_millis(300);
 
 /// How often FFmpeg may try to read on after an error.
 const FFMPEG_TRIES: usize = 8;
@@ -38,15 +43,33 @@ impl Server {
                 f.phase = Phase::Ended;
                 f.totals = totals;
                 let on_connection = f.on_connection;
-                open.ended = Some(end);
-                // Of datagrams the last ones may still be asked for again.
+                // Of datagrams the last ones may still be asked for again, and are on their way: players
+                // stop listening at EndOfStream.
                 if on_connection {
+                    open.ended = Some(end);
                     self.drop_flow(conn);
+                } else if self.draining {
+                    open.ended = Some(end);
+                } else {
+                    open.tail = Some(end);
+                    self.timers.arm(Timer::Tail(conn), now + TAIL);
                 }
             }
         }
         self.unpark(now, conn);
         self.pump(now, conn);
+    }
+
+    /// The last datagrams should have arrived.
+    pub(super) fn on_tail(&mut self, now: Time, conn: ConnId) {
+        let Some(open) = self.conns.get_mut(&conn).and_then(|c| c.open.as_mut()) else {
+            return;
+        };
+        if let Some(end) = open.tail.take() {
+            open.ended = Some(end);
+            self.unpark(now, conn);
+            self.pump(now, conn);
+        }
     }
 
     /// The media of an entry has ended (MMSP-88).
@@ -83,6 +106,7 @@ impl Server {
         let Some(open) = &mut c.open else { return };
         open.change = Change::None;
         open.ended = None;
+        open.tail = None;
         let play_incarnation = open.play_incarnation;
         let end = ToClient::ReportEndOfStream {
             hr,

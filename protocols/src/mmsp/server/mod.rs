@@ -120,6 +120,8 @@ enum Timer {
     Entry(ConnId),
     /// A refused client has had time to read.
     Linger(ConnId),
+    /// The last datagrams have had time to arrive.
+    Tail(ConnId),
 }
 
 /// The machine of one core's MMS port.
@@ -219,6 +221,7 @@ impl Server {
             }
             Timer::Entry(conn) => self.on_entry_due(now, conn),
             Timer::Linger(conn) => self.close_in_order(conn),
+            Timer::Tail(conn) => self.on_tail(now, conn),
         }
     }
 }

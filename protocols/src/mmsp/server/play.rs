@@ -290,6 +290,7 @@ impl Server {
         c.state = State::Streaming;
         let Some(open) = &mut c.open else { return };
         open.ended = None;
+        open.tail = None;
         open.sequence = sequence_at_start(open.sequence);
         let incarnation = Incarnation::new(play_incarnation);
         let framer = MmspFramer {
@@ -353,6 +354,7 @@ impl Server {
         c.state = State::Ready;
         if let Some(open) = &mut c.open {
             open.ended = None;
+            open.tail = None;
             open.change = Change::None;
         }
         let end = ToClient::ReportEndOfStream {

@@ -76,6 +76,8 @@ pub(super) struct Open {
     pub play_incarnation: u32,
     /// How the media ended, while that has not been told.
     pub ended: Option<FlowEnd>,
+    /// The same, while the last datagrams are on their way.
+    pub tail: Option<FlowEnd>,
     pub change: Change,
     pub rate_milli: i32,
     /// A stop position was given: the end of the flow is the end of all.
@@ -98,6 +100,7 @@ impl Open {
             last_flow: None,
             play_incarnation: 0,
             ended: None,
+            tail: None,
             change: Change::None,
             rate_milli: 1000,
             limited: false,
