@@ -8,6 +8,8 @@
 pub mod asf;
 pub mod auth;
 pub mod content;
+mod entry;
+mod home;
 pub mod http;
 pub mod machine;
 pub mod media;
@@ -15,5 +17,7 @@ pub mod mmsp;
 pub mod playlist;
 pub mod rate;
 pub mod rtsp;
+mod timers;
+pub mod version;
 pub mod wmlog;
 pub mod wmsp;

@@ -8,7 +8,7 @@ pub enum ToServer {
     Connect {
         /// F0F0F0F0 wants packet pairs.
         play_incarnation: u32,
-        /// As it came, NULs included (mmsp.md 2.12).
+        /// As it came, NULs inside included, those at its end not (mmsp.md 2.12).
         subscriber_name: String,
     },
     /// 00030018
@@ -18,7 +18,7 @@ pub enum ToServer {
     },
     /// 00030002
     ConnectFunnel {
-        /// `\\address\TCP|UDP\port`, as it came.
+        /// `\\address\TCP|UDP\port`, as it came, NULs at its end left out.
         funnel_name: String,
     },
     /// 00030005
@@ -81,7 +81,7 @@ pub enum ToServer {
         /// Of which file.
         open_file_id: u32,
     },
-    /// 00030032: the CLIENT_LOG structure, 1490 bytes.
+    /// 00030032: the CLIENT_LOG structure, 1490 bytes; another number if the message has another size.
     Logging(Vec<u8>),
     /// 0003001B
     Pong,

@@ -1,3 +1,6 @@
 //! MMSP, the Microsoft Media Server protocol (MS-MMSP): `mms://`, `mmst://` and `mmsu://`.
 
+pub mod hresult;
 pub mod message;
+pub mod names;
+pub mod wire;

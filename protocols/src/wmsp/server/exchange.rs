@@ -2,10 +2,11 @@
 
 use super::answer::explain;
 use super::conn::{Job, OpenBody, Stage};
-use super::session::{Home, State};
+use super::session::State;
 use super::timers::Timer;
 use super::{Asker, Server};
 use crate::content::{Answer, Content, OpenRequest, Protocol, Question, Selection};
+use crate::home::Home;
 use crate::http::head::{Method, Version};
 use crate::http::reader::Request;
 use crate::http::reply::ReplyHead;

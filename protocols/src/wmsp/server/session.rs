@@ -3,11 +3,11 @@
 use super::Server;
 use super::timers::Timer;
 use crate::content::{Content, ContentId, Selection, StreamInfo};
+use crate::home::{Home, IdSpace};
 use crate::machine::{CloseHow, ConnId, Output, Ticket, Time};
 use crate::media::{FlowId, FlowTotals};
 use crate::wmsp::features::Supported;
 use crate::wmsp::version::Client;
-use rand_chacha::rand_core::RngCore;
 use std::sync::Arc;
 
 /// Where a session stands (wmsp.md 5.1).
@@ -155,44 +155,21 @@ impl Change {
     }
 }
 
-/// What a client-id says about where its session is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Home {
-    /// On this core.
-    Here,
-    /// On that one.
-    Core(u8),
-}
-
-/// Bits at the top of a client-id that name the core: enough for `cores`, at most eight, so that 24
-/// random ones remain (WMSP-47, decision 7).
-fn core_bits(cores: u8) -> u32 {
-    u8::BITS - cores.saturating_sub(1).leading_zeros()
-}
-
 impl Server {
     /// Where the session of this client-id is, if it is anywhere.
     pub(super) fn home(&self, client_id: u32) -> Home {
-        let bits = core_bits(self.config.cores);
-        let core = client_id.checked_shr(u32::BITS - bits).unwrap_or(0);
-        match u8::try_from(core) {
-            Ok(core) if core < self.config.cores && core != self.config.core.0 => Home::Core(core),
-            _ => Home::Here,
-        }
+        self.space().home(client_id)
+    }
+
+    fn space(&self) -> IdSpace {
+        IdSpace::new(self.config.core, self.config.cores)
     }
 
     /// Make a session; its client-id is drawn at random and carries this core.
     pub(super) fn new_session(&mut self, client: Client, supported: Supported) -> u32 {
-        let bits = core_bits(self.config.cores);
-        let core = u32::from(self.config.core.0).checked_shl(u32::BITS - bits);
-        let core = if bits == 0 { 0 } else { core.unwrap_or(0) };
-        let id = loop {
-            let random = self.rng.next_u32() & u32::MAX.checked_shr(bits).unwrap_or(0);
-            let id = core | random;
-            if id != 0 && !self.sessions.contains_key(&id) {
-                break id;
-            }
-        };
+        let space = self.space();
+        let taken = |id| self.sessions.contains_key(&id);
+        let id = space.draw(&mut self.rng, taken);
         let number = self.count();
         self.sessions.insert(
             id,
@@ -344,12 +321,6 @@ pub(super) fn first_flags(last: Option<u8>) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn bits_for_cores() {
-        let bits = [1, 2, 3, 4, 5, 128, 129, 255].map(core_bits);
-        assert_eq!(bits, [0, 1, 2, 2, 3, 7, 8, 8]);
-    }
 
     // WMSP-12
     #[test]
