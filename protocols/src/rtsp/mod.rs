@@ -19,6 +19,9 @@ pub mod reader;
 pub mod rtcp;
 pub mod rtp;
 pub mod rtp_info;
+pub mod sdp;
+pub mod sdp_reader;
+pub mod slim;
 mod text;
 pub mod transport;
 
