@@ -1,0 +1,528 @@
+//! Play: from the headers of the request to a running flow (MS-RTSP 3.2.5.8).
+
+use super::answer::Reply;
+use super::conn::{Job, Line};
+use super::media::Mark;
+use super::media::wme::{DatagramFramer, FrameFramer, Stream, range_of};
+use super::request::{Exchange, Stage};
+use super::session::{Change, Flow, Session, State, Wish};
+use super::{RTP, Server, Timer};
+use crate::content::{Accel, Content, Cue, CueRequest, Question, Recheck, Start};
+use crate::machine::{ConnId, Output, Time};
+use crate::media::{Datagrams, FlowCommand, FlowId, FlowStart, Framer, Lane, Pace, Resend};
+use crate::rtsp::body::EndReason;
+use crate::rtsp::fields::{self, Skip, Streaming};
+use crate::rtsp::range::{Npt, Range};
+use crate::rtsp::rtp::HEAD_LEN;
+use crate::rtsp::rtp_info::{self, StreamEntry};
+use crate::rtsp::transport::Lower;
+use crate::wmsp::features::{self, Supported};
+use crate::wmsp::startup;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Fastest play rate either way, thousandths.
+const RATE_MAX_MILLI: u32 = 5000;
+/// How long packets can be sent again (RTSP-42).
+pub(super) const RESEND_WINDOW: Duration = Duration::from_secs(10);
+/// How often one packet is sent again.
+const RESEND_COUNT_MAX: u8 = 3;
+
+impl Server {
+    pub(super) fn play(&mut self, now: Time, conn: ConnId, mut ex: Box<Exchange>) {
+        let Some(s) = ex.session.and_then(|id| self.sessions.get_mut(&id)) else {
+            return;
+        };
+        if s.selection().on == 0 {
+            return self.refuse(now, conn, &ex, 455, "PLAY before SETUP");
+        }
+        let wish = match wish_of(&ex, s) {
+            Ok(wish) => wish,
+            Err((status, why)) => return self.refuse(now, conn, &ex, status, &why),
+        };
+        let rate = s.flow.as_ref().map_or(1000, |f| f.rate_milli);
+        let confirms = s.state == State::Playing
+            && wish.start.is_none()
+            && wish.rate_milli == rate
+            && ex.head.get("X-Playlist").is_none()
+            && !goes_back(&ex, s);
+        if let Some(bandwidth) = ex.number("Bandwidth") {
+            s.bandwidth = bandwidth;
+        }
+        // RTSP-84
+        s.lag_ms = ex.number("X-Player-Lag-Time").unwrap_or(0);
+        s.announced = false;
+        // The entry that is confirmed is over already, and the next one waits for that.
+        let overtaken = matches!(s.change, Change::Pending(_)) && wish.start.is_none();
+        if confirms || overtaken {
+            return self.confirm(now, conn, &ex);
+        }
+        if let Change::Pending(next) = std::mem::replace(&mut s.change, Change::None) {
+            self.release(next.id);
+        }
+        let Some(s) = ex.session.and_then(|id| self.sessions.get_mut(&id)) else {
+            return;
+        };
+        ex.wish = Some(wish);
+        if !s.content.guarded || ex.checked {
+            return self.play_checked(now, conn, ex);
+        }
+        let content = s.content.id;
+        match self.credentials(conn, &ex) {
+            Ok(credentials) => {
+                let question = Question::Recheck(Recheck {
+                    content,
+                    credentials,
+                });
+                self.ask_for(conn, ex, Stage::Recheck, question);
+            }
+            Err(why) => self.refuse(now, conn, &ex, 400, &why),
+        }
+    }
+
+    /// Media goes on as it does: the client took an entry that was begun for it.
+    fn confirm(&mut self, now: Time, conn: ConnId, ex: &Exchange) {
+        let Some((id, s)) = ex
+            .session
+            .and_then(|id| Some((id, self.sessions.get(&id)?)))
+        else {
+            return;
+        };
+        let entries = rtp_info(s, None);
+        let reply = Reply {
+            supported: !s.is_plain(),
+            ..Reply::default()
+        };
+        let reply = reply
+            .with("Range", range_of(&s.content).to_string())
+            .with("RTP-Info", rtp_info::write(&entries));
+        self.respond(now, conn, ex, 200, &reply);
+        self.announce_pending(now, id);
+    }
+
+    /// The client is entitled to play: see what it wants, and stop what flows.
+    pub(super) fn play_checked(&mut self, now: Time, conn: ConnId, ex: Box<Exchange>) {
+        let Some(s) = ex.session.and_then(|id| self.sessions.get(&id)) else {
+            return;
+        };
+        match ex.head.get("X-Playlist").map(Skip::parse) {
+            None => self.stop_for(now, conn, ex),
+            // Going back is not offered.
+            Some(Ok(Skip::Forward)) if s.content.playlist => {
+                let question = Question::NextEntry(s.content.id);
+                self.ask_for(conn, ex, Stage::Skip, question);
+            }
+            Some(_) => self.refuse(now, conn, &ex, 400, "X-Playlist that is not offered"),
+        }
+    }
+
+    /// Have the session's flow held for a request, which then goes on in `stopped_for`.
+    pub(super) fn stop_for(&mut self, now: Time, conn: ConnId, ex: Box<Exchange>) {
+        let Some(s) = ex.session.and_then(|id| self.sessions.get_mut(&id)) else {
+            return;
+        };
+        let Some(flow) = s.flow.as_mut() else {
+            return self.stopped_for(now, conn, ex);
+        };
+        let (id, on_connection) = (flow.id, flow.on_connection);
+        flow.holding = true;
+        let Some(c) = self.conns.get_mut(&conn) else {
+            return;
+        };
+        c.job = Some(Job::Holding(id, ex));
+        // The line may be waiting for the same flow already.
+        if on_connection && c.line == Line::Flow(id) {
+            c.line = Line::Holding(id);
+        } else if on_connection {
+            return;
+        }
+        self.out.push_back(Output::Flow {
+            flow: id,
+            command: FlowCommand::Hold,
+        });
+    }
+
+    /// No flow of the session runs; play as the request has it.
+    pub(super) fn play_stopped(&mut self, now: Time, conn: ConnId, mut ex: Box<Exchange>) {
+        let busy = self
+            .conns
+            .get(&conn)
+            .is_some_and(|c| c.line != Line::Free);
+        let Some((id, s)) = ex
+            .session
+            .and_then(|id| Some((id, self.sessions.get_mut(&id)?)))
+        else {
+            return self.abandon(&mut ex);
+        };
+        // RTSP-109: back to the entry before, which is over: what follows it is announced anew.
+        if goes_back(&ex, s) {
+            s.gen_id = std::mem::replace(&mut s.previous_id, 0);
+            return self.turn_to(now, conn, &ex, id, None);
+        }
+        if let Some(next) = ex.content.take() {
+            return self.turn_to(now, conn, &ex, id, Some(next));
+        }
+        if busy && s.is_on_connection() {
+            return self.refuse(now, conn, &ex, 455, "another session has this connection");
+        }
+        let Some(wish) = &ex.wish else { return };
+        let resume = s.resume_at.filter(|_| !s.content.broadcast);
+        let start = wish.start.unwrap_or(match resume {
+            Some(packet) => Start::Packet(packet),
+            None => Start::Beginning,
+        });
+        let selection = s.selection();
+        let accel = wish.burst.or(wish.accel).filter(|_| wish.rate_milli == 1000);
+        let known = s.supported.unwrap_or_default();
+        let request = CueRequest {
+            content: s.content.id,
+            start,
+            selection,
+            accel,
+            speed_milli: wish.speed_milli,
+            // RTSP-81
+            profile: accel.is_some() && known.has(Supported::STARTUP_PROFILE),
+            rate_milli: wish.rate_milli,
+        };
+        self.ask_for(conn, ex, Stage::Cue, Question::Cue(request));
+    }
+
+    /// RTSP-108: the client is told that no media follows, and then what does.
+    fn turn_to(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        ex: &Exchange,
+        id: u64,
+        next: Option<Box<Content>>,
+    ) {
+        let Some(s) = self.sessions.get_mut(&id) else {
+            if let Some(next) = next {
+                self.release(next.id);
+            }
+            return;
+        };
+        s.state = State::Ready;
+        s.resume_at = None;
+        let old = std::mem::replace(&mut s.change, Change::None).abandoned();
+        if let Some(old) = old {
+            self.release(old);
+        }
+        let reply = Reply {
+            supported: true,
+            ..Reply::default()
+        };
+        let reply = reply.with("X-Playlist-Change-Notice", "true");
+        self.respond(now, conn, ex, 200, &reply);
+        self.send_end(id, Some(EndReason::EndOfPlaylistEntry));
+        match next {
+            Some(next) => self.header_came(now, id, next),
+            // The entry that is held is the one that follows.
+            None => self.announce_held(now, id),
+        }
+    }
+
+    /// The cue for a Play: media begins.
+    pub(super) fn play_now(&mut self, now: Time, conn: ConnId, ex: &Exchange, cue: &Cue) {
+        let Some((id, s)) = ex
+            .session
+            .and_then(|id| Some((id, self.sessions.get_mut(&id)?)))
+        else {
+            return;
+        };
+        let Some(wish) = &ex.wish else { return };
+        s.speed_milli = cue.speed_milli;
+        let mut reply = Reply {
+            supported: !s.is_plain(),
+            ..Reply::default()
+        };
+        let range = range_from(&s.content, cue);
+        let entries = rtp_info(s, Some(cue));
+        reply = reply
+            .with("Range", range.to_string())
+            .with("RTP-Info", rtp_info::write(&entries));
+        if wish.scaled {
+            reply = reply.with("Scale", fields::milli_text(wish.rate_milli));
+        }
+        if let Some(speed) = cue.speed_milli.filter(|_| wish.speed_milli.is_some()) {
+            let speed = i32::try_from(speed).unwrap_or(1000);
+            reply = reply.with("Speed", fields::milli_text(speed));
+        }
+        // RTSP-78, RTSP-79, RTSP-80
+        for (asked, kind) in [
+            (wish.accel, Streaming::Accelerate),
+            (wish.burst, Streaming::Burst),
+        ] {
+            if let (Some(asked), Some(granted)) = (asked, cue.accel) {
+                let least = Accel {
+                    bits_per_second: asked.bits_per_second.min(granted.bits_per_second),
+                    duration_ms: asked.duration_ms.min(granted.duration_ms),
+                };
+                reply = reply.with(kind.header(), kind.write(least));
+            }
+        }
+        let known = s.supported.unwrap_or_default();
+        if let (Some(profile), true) = (&cue.profile, known.has(Supported::STARTUP_PROFILE)) {
+            reply = reply.with("X-StartupProfile", startup::value(profile));
+        }
+        s.state = State::Playing;
+        s.pause_ok = false;
+        s.announced = false;
+        let (max_duration, rate) = (wish.max_duration, wish.rate_milli);
+        self.respond(now, conn, ex, 200, &reply);
+        // What leaves before the first packet.
+        self.settle(now, conn);
+        self.start_flow(now, id, conn, cue, rate, max_duration);
+    }
+
+    /// Start the flow of a session that is PLAYING; the line must be free if it goes there.
+    pub(super) fn start_flow(
+        &mut self,
+        now: Time,
+        id: u64,
+        conn: ConnId,
+        cue: &Cue,
+        rate_milli: i32,
+        max_duration: Option<u32>,
+    ) {
+        self.drop_tail(id);
+        let flow = FlowId(self.count());
+        let (Some(s), Some(c)) = (self.sessions.get_mut(&id), self.conns.get_mut(&conn)) else {
+            return;
+        };
+        let Some(route) = &s.route else { return };
+        let mark = Mark::default();
+        let on_connection = route.lower == Lower::Tcp;
+        let first = route.sequence;
+        let (framer, datagrams) = match &s.plain {
+            Some(plain) => plain.outlet(&self.config, s, cue, now, &mark, c.peer.ip()),
+            None => outlet(&self.config, s, &mark, c.peer),
+        };
+        if on_connection {
+            c.line = Line::Flow(flow);
+        }
+        s.state = State::Playing;
+        s.last_flow = Some(flow);
+        s.resume_at = None;
+        s.flow = Some(Flow {
+            id: flow,
+            first,
+            mark,
+            on_connection,
+            rate_milli,
+            holding: false,
+            limited: max_duration.is_some(),
+        });
+        let start = FlowStart {
+            conn,
+            datagrams,
+            content: s.content.id,
+            packet: cue.packet,
+            send_time: cue.send_time,
+            selection: s.selection(),
+            pace: Pace::Media {
+                accel: cue.accel,
+                speed_milli: cue.speed_milli.unwrap_or(1000),
+            },
+            rate_milli,
+            max_duration,
+            framer,
+        };
+        self.flows.insert(flow, id);
+        self.out.push_back(Output::Flow {
+            flow,
+            command: FlowCommand::Start(Box::new(start)),
+        });
+        self.timers.disarm(Timer::Lag(id));
+        self.arm_idle(now, id);
+    }
+}
+
+/// How ASF packets of a session leave.
+fn outlet(
+    config: &super::Config,
+    s: &Session,
+    mark: &Mark,
+    peer: SocketAddr,
+) -> (Box<dyn Framer>, Option<Datagrams>) {
+    let Some(route) = &s.route else {
+        unreachable!("a session that plays was set up")
+    };
+    let largest = config.datagram_bytes_max.saturating_sub(HEAD_LEN);
+    let asked = s.block_size.map_or(usize::MAX, |b| b as usize);
+    let stream = Stream {
+        ssrc: route.ssrc,
+        first: route.sequence,
+        form: config.rtp_length,
+        payload_max: largest.min(asked),
+        locations: s
+            .supported
+            .is_some_and(|known| known.has(Supported::LOCATION_ID)),
+        mark: mark.clone(),
+    };
+    if route.lower == Lower::Tcp {
+        return (Box::new(FrameFramer::new(stream, route.channel)), None);
+    }
+    let lane = |port| Lane {
+        to: SocketAddr::new(peer.ip(), port),
+        channel: RTP,
+    };
+    let mut lanes = vec![lane(route.port)];
+    let resend = s.rtx.map(|rtx| {
+        lanes.push(lane(rtx.port));
+        Resend {
+            window: RESEND_WINDOW,
+            count_max: RESEND_COUNT_MAX,
+            lane: lanes.len() - 1,
+        }
+    });
+    let fec = s.fec.as_ref().map(|encoder| {
+        lanes.push(lane(route.port));
+        (lanes.len() - 1, encoder.clone())
+    });
+    let framer = DatagramFramer { stream, fec };
+    (Box::new(framer), Some(Datagrams { lanes, resend }))
+}
+
+/// RTSP-110: one entry for each stream that is set up; only with a cue it has a time.
+pub(super) fn rtp_info(s: &Session, cue: Option<&Cue>) -> Vec<StreamEntry> {
+    if let Some(plain) = &s.plain {
+        return plain.rtp_info(s, cue);
+    }
+    let legs = s.legs.iter().filter(|l| l.fec.is_none());
+    legs.enumerate()
+        .map(|(n, leg)| StreamEntry {
+            seq: Some(if n == 0 {
+                s.next_sequence()
+            } else {
+                leg.sequence
+            }),
+            rtp_time: cue.map(|c| c.send_time),
+            ..StreamEntry::url(leg.url.clone())
+        })
+        .collect()
+}
+
+/// The range that is played from a cue on.
+fn range_from(content: &Content, cue: &Cue) -> Range {
+    let whole = range_of(content);
+    match whole {
+        Range::Npt {
+            start: Some(Npt::Millis(first)),
+            end,
+        } => Range::Npt {
+            start: Some(Npt::Millis(first + u64::from(cue.send_time))),
+            end,
+        },
+        live => live,
+    }
+}
+
+/// True for a Play that is about the entry before the one that was announced last.
+fn goes_back(ex: &Exchange, s: &Session) -> bool {
+    let sought = ex.number("X-Playlist-Seek-Id").unwrap_or(0);
+    sought != 0 && sought == s.previous_id
+}
+
+/// What a Play asks for, with the rules about what it may (RTSP-67, RTSP-86).
+fn wish_of(ex: &Exchange, s: &Session) -> Result<Wish, (u16, String)> {
+    let content = &s.content;
+    let mut ranges = ex.head.all("Range");
+    let range = match (ranges.next(), ranges.next()) {
+        (None, _) => None,
+        (Some(value), None) => {
+            Some(Range::parse(value).map_err(|fault| (457, fault.to_string()))?)
+        }
+        _ => return Err((457, "more than one range".into())),
+    };
+    let (start, max_duration) = match range {
+        None => (None, None),
+        Some(range) => {
+            let (start, end) = place(range, content)
+                .ok_or_else(|| (457, "the range is outside of the content".to_owned()))?;
+            (Some(start), end)
+        }
+    };
+    if let Some(value) = ex.head.get("X-RTP-Info") {
+        let entries = rtp_info::parse(value).map_err(|fault| (400, fault.to_string()))?;
+        if !entries.iter().all(StreamEntry::is_bare) {
+            return Err((400, "X-RTP-Info with parameters".into()));
+        }
+    }
+    let milli = |name| ex.head.get(name).and_then(|v| fields::milli_value(v, name).ok());
+    let scale = milli("Scale");
+    // RFC 2326, 12.34: what cannot be had is answered with what is given.
+    let rate_milli = match scale {
+        Some(rate)
+            if content.stridable
+                && !content.broadcast
+                && rate != 0
+                && rate.unsigned_abs() <= RATE_MAX_MILLI =>
+        {
+            rate
+        }
+        _ => 1000,
+    };
+    let runs_ahead = features::supported(content, false).has(Supported::FAST_CACHE);
+    let speed = milli("Speed").and_then(|v| u32::try_from(v).ok());
+    let streaming = |kind: Streaming| ex.head.get(kind.header()).and_then(|v| kind.parse(v));
+    Ok(Wish {
+        start,
+        max_duration: max_duration.filter(|_| rate_milli > 0),
+        rate_milli,
+        speed_milli: speed.filter(|s| runs_ahead && *s >= 1000),
+        accel: streaming(Streaming::Accelerate),
+        burst: streaming(Streaming::Burst),
+        scaled: scale.is_some(),
+    })
+}
+
+/// Where a range begins and, if it ends before the content, its length in ms. `None` if it begins behind
+/// the content's end. In what cannot be sought there is one place.
+fn place(range: Range, content: &Content) -> Option<(Start, Option<u32>)> {
+    if content.broadcast || !content.seekable {
+        return Some((Start::Beginning, None));
+    }
+    let preroll = u64::from(content.preroll);
+    let length = content.duration;
+    let at = |ms: u64| ms.saturating_sub(preroll);
+    let time = |ms: u64, end: Option<u64>| {
+        let from = at(ms);
+        if length.is_some_and(|l| from > l) {
+            return None;
+        }
+        let to = end.map(at).filter(|to| length.is_none_or(|l| *to < l));
+        if to.is_some_and(|to| to <= from) {
+            return None;
+        }
+        let max = to.map(|to| u32::try_from(to - from).unwrap_or(u32::MAX));
+        let start = match u32::try_from(from).ok()? {
+            0 => Start::Beginning,
+            from => Start::Time(from),
+        };
+        Some((start, max))
+    };
+    match range {
+        Range::Npt { start, end } => {
+            let ms = |point: Option<Npt>| match point {
+                Some(Npt::Millis(ms)) => Some(ms),
+                Some(Npt::Now) | None => None,
+            };
+            time(ms(start).unwrap_or(0), ms(end))
+        }
+        // Relative time codes count from the start of the clip.
+        Range::Smpte { rate, start, end } => time(
+            start.millis(rate) + preroll,
+            end.map(|e| e.millis(rate) + preroll),
+        ),
+        Range::Packet { first, .. } => {
+            let outside = content.packet_count != 0 && first >= content.packet_count;
+            let first = u32::try_from(first).ok().filter(|_| !outside)?;
+            Some((Start::Packet(first), None))
+        }
+        Range::Byte { first, .. } => {
+            let outside = content.file_size.is_some_and(|size| first >= size);
+            (!outside).then_some((Start::Byte(first), None))
+        }
+    }
+}
