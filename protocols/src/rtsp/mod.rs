@@ -14,6 +14,7 @@ mod gf;
 pub mod head;
 pub mod pair;
 pub mod payload;
+pub mod plain;
 pub mod range;
 pub mod reader;
 pub mod rtcp;
