@@ -48,7 +48,7 @@ fn tone(header: Vec<u8>) -> Presentation {
     }
 }
 
-// RTSP-46, RTSP-47, RTSP-48, RTSP-49, RTSP-51, RTSP-52, RTSP-53, RTSP-54, RTSP-56, RTSP-58, RTSP-60
+// RTSP-46, RTSP-47, RTSP-48, RTSP-49, RTSP-53, RTSP-54, RTSP-56, RTSP-58, RTSP-60
 #[test]
 fn the_description_of_the_reference() {
     assert_eq!(TONE.len(), 1026);
@@ -75,7 +75,7 @@ fn the_description_of_the_reference() {
     );
 }
 
-// RTSP-48, RTSP-55, RTSP-57, RTSP-59, RTSP-60
+// RTSP-48, RTSP-59, RTSP-60
 #[test]
 fn all_attributes() {
     let mut p = tone(vec![1, 2, 3]);
@@ -226,7 +226,7 @@ fn control_urls() {
     }
 }
 
-// RTSP-137: one control URL for players that stall otherwise.
+// One control URL for players that stall otherwise.
 #[test]
 fn control_urls_of_streams() {
     let (audio, video) = (StreamKind::Audio, StreamKind::Video);

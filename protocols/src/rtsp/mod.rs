@@ -10,6 +10,7 @@ pub mod body;
 pub mod cache_control;
 pub mod fec;
 pub mod fields;
+pub mod fuzz;
 mod gf;
 pub mod head;
 pub mod pair;
