@@ -6,6 +6,7 @@ use asf_build as build;
 use proptest::prelude::*;
 use protocols::asf::Header;
 use protocols::content::{StreamInfo, StreamKind};
+use protocols::rtsp::fec::Params;
 use protocols::rtsp::range::{Npt, Range};
 use protocols::rtsp::sdp::{
     self, Encoding, FecOffer, Format, Media, MediaKind, Presentation, Types,
@@ -95,12 +96,8 @@ fn all_attributes() {
     p.description = vec![Pair::text("title", "50 % \u{e4}, \"x\"\r\n")];
     let video = stream(2, StreamKind::Video, 300_000, 450_001);
     let mut video = Media::asf(&video, "video".into(), true);
-    video.fec = Some(FecOffer {
-        payload_type: 98,
-        url: "video/fec98".into(),
-        span: 24,
-        per_span: 4,
-    });
+    let params = Params::new(24, 4, 1).unwrap();
+    video.fec = Some(FecOffer::of(params, "video/fec98".into()));
     p.media.insert(1, video);
     p.media[2].reliable = true;
     let text = p.write();
