@@ -6,6 +6,7 @@ use asf_build as build;
 use proptest::prelude::*;
 use protocols::asf::Header;
 use protocols::content::{StreamInfo, StreamKind};
+use protocols::rtsp::fec::Params;
 use protocols::rtsp::range::{Npt, Range};
 use protocols::rtsp::sdp::{
     self, Encoding, FecOffer, Format, Media, MediaKind, Presentation, Types,
@@ -48,7 +49,7 @@ fn tone(header: Vec<u8>) -> Presentation {
     }
 }
 
-// RTSP-46, RTSP-47, RTSP-48, RTSP-49, RTSP-51, RTSP-52, RTSP-53, RTSP-54, RTSP-56, RTSP-58, RTSP-60
+// RTSP-46, RTSP-47, RTSP-48, RTSP-49, RTSP-53, RTSP-54, RTSP-56, RTSP-58, RTSP-60
 #[test]
 fn the_description_of_the_reference() {
     assert_eq!(TONE.len(), 1026);
@@ -75,7 +76,7 @@ fn the_description_of_the_reference() {
     );
 }
 
-// RTSP-48, RTSP-55, RTSP-57, RTSP-59, RTSP-60
+// RTSP-48, RTSP-59, RTSP-60
 #[test]
 fn all_attributes() {
     let mut p = tone(vec![1, 2, 3]);
@@ -95,12 +96,8 @@ fn all_attributes() {
     p.description = vec![Pair::text("title", "50 % \u{e4}, \"x\"\r\n")];
     let video = stream(2, StreamKind::Video, 300_000, 450_001);
     let mut video = Media::asf(&video, "video".into(), true);
-    video.fec = Some(FecOffer {
-        payload_type: 98,
-        url: "video/fec98".into(),
-        span: 24,
-        per_span: 4,
-    });
+    let params = Params::new(24, 4, 1).unwrap();
+    video.fec = Some(FecOffer::of(params, "video/fec98".into()));
     p.media.insert(1, video);
     p.media[2].reliable = true;
     let text = p.write();
@@ -226,7 +223,7 @@ fn control_urls() {
     }
 }
 
-// RTSP-137: one control URL for players that stall otherwise.
+// One control URL for players that stall otherwise.
 #[test]
 fn control_urls_of_streams() {
     let (audio, video) = (StreamKind::Audio, StreamKind::Video);

@@ -1,7 +1,10 @@
-//! The packet pair over UDP (MS-RTSP 2.2.3.2, 3.2.5.7). Over TCP it is [`crate::rate::packet_pair`].
+//! The packet pair over UDP (MS-RTSP 2.2.3.2, 3.2.5.7) and TCP (2.2.7.12). A client reads the latter
+//! with [`crate::wmsp::packet::parse`].
 
 use super::payload::PayloadHead;
 use super::rtp::Header;
+use crate::rate::packet_pair;
+use crate::wmsp::packet::FRAME_B;
 use rand_chacha::rand_core::RngCore;
 
 /// Bytes of the payloads, of fixed sizes (RTSP-34).
@@ -51,6 +54,19 @@ pub fn packets(
         }
         packet
     })
+}
+
+/// The body of TcpPacketPair, [`packet_pair::TOTAL`] bytes in all: three `$P` for a response whose head
+/// has `head_len` bytes, the first to be written with it and the others each by itself (RTSP-91,
+/// RTSP-92). All but the last say that another follows at once.
+pub fn tcp_packets(head_len: usize, rng: &mut impl RngCore) -> [Vec<u8>; 3] {
+    let mut packets = packet_pair::packets(head_len, rng);
+    for packet in packets.iter_mut().take(2) {
+        if let Some(frame) = packet.first_mut() {
+            *frame |= FRAME_B;
+        }
+    }
+    packets
 }
 
 /// Which packet of a set this is, for the client.

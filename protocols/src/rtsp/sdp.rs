@@ -1,6 +1,7 @@
 //! Descriptions of presentations in SDP, written (RFC 4566, MS-RTSP 2.2.5; rtsp-wme.md 3). They are
 //! read by [`super::sdp_reader`].
 
+use super::fec;
 use super::range::Range;
 use crate::auth::base64;
 use crate::content::{Content, StreamInfo, StreamKind};
@@ -182,6 +183,18 @@ pub struct FecOffer {
     pub span: u8,
     /// 1 to `span`.
     pub per_span: u8,
+}
+
+impl FecOffer {
+    /// What a server offers; the margin is not part of it.
+    pub fn of(params: fec::Params, url: String) -> FecOffer {
+        FecOffer {
+            payload_type: FEC_PAYLOAD_TYPE,
+            url,
+            span: params.span() as u8,
+            per_span: params.per_span() as u8,
+        }
+    }
 }
 
 impl Media {
