@@ -23,6 +23,7 @@ pub mod rtp;
 pub mod rtp_info;
 pub mod sdp;
 pub mod sdp_reader;
+pub mod server;
 pub mod slim;
 mod text;
 pub mod transport;

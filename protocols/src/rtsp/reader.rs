@@ -99,9 +99,7 @@ impl Reader {
     pub fn unread_from(&self, offset: u64) -> &[u8] {
         let back = usize::try_from(self.base.saturating_sub(offset)).unwrap_or(usize::MAX);
         let start = self.done.checked_sub(back);
-        start
-            .and_then(|start| self.buf.get(start..))
-            .unwrap_or(&[])
+        start.and_then(|start| self.buf.get(start..)).unwrap_or(&[])
     }
 
     /// Go on as far as the bytes reach.

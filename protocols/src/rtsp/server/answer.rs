@@ -223,7 +223,11 @@ pub(super) fn caching(content: &Content) -> CacheControl {
     let on_demand = !content.broadcast;
     CacheControl {
         no_cache: !allowed,
-        max_age: allowed.then_some(if on_demand { content.caching.max_age } else { 0 }),
+        max_age: allowed.then_some(if on_demand {
+            content.caching.max_age
+        } else {
+            0
+        }),
         must_revalidate: allowed,
         proxy_revalidate: allowed && on_demand,
         content_size: content.file_size.filter(|_| allowed && !content.playlist),

@@ -56,8 +56,8 @@ pub(super) struct Described {
     /// URL of the presentation, without slash at its end, query or fragment.
     pub base: String,
     pub content: Box<Content>,
-    /// Its streams are served in payload formats of their own.
-    pub plain: bool,
+    /// Its streams, if they are served in payload formats of their own.
+    pub plain: Option<super::media::plain::Streams>,
 }
 
 /// Who writes to a connection.
@@ -189,10 +189,7 @@ impl Server {
             let Some(c) = self.conns.get_mut(&conn) else {
                 return;
             };
-            if c.job.is_some()
-                || c.close_after
-                || c.pending_bytes > self.config.pending_bytes_max
-            {
+            if c.job.is_some() || c.close_after || c.pending_bytes > self.config.pending_bytes_max {
                 break;
             }
             match c.reader.next(&self.config.limits) {
@@ -308,20 +305,26 @@ impl Server {
         // RTSP-139, decision 12: FFmpeg waits for ever otherwise.
         let refused = !(200..300).contains(&status);
         if answered.ends && refused && c.supported.is_none() {
-            self.timers
-                .arm(Timer::Refused(conn), now + REFUSED_GRACE);
+            self.timers.arm(Timer::Refused(conn), now + REFUSED_GRACE);
         }
     }
 
     pub(super) fn on_refused_end(&mut self, now: Time, conn: ConnId) {
         let plays = self.conns.get(&conn).is_some_and(|c| {
-            let playing = |id| self.sessions.get(id).is_some_and(|s| s.state == State::Playing);
+            let playing = |id| {
+                self.sessions
+                    .get(id)
+                    .is_some_and(|s| s.state == State::Playing)
+            };
             c.sessions.iter().any(playing)
         });
         if plays {
             return;
         }
-        let sessions = self.conns.get_mut(&conn).map(|c| std::mem::take(&mut c.sessions));
+        let sessions = self
+            .conns
+            .get_mut(&conn)
+            .map(|c| std::mem::take(&mut c.sessions));
         for id in sessions.unwrap_or_default() {
             self.delete_session(id);
         }

@@ -3,7 +3,7 @@
 use super::answer::Reply;
 use super::conn::Line;
 use super::request::{Exchange, Kind};
-use super::session::{Session, State};
+use super::session::State;
 use super::{RTP, Server, Timer};
 use crate::content::ContentId;
 use crate::machine::{ClientLog, ConnId, Output, Time};
@@ -80,9 +80,6 @@ impl Server {
         };
         let Some(flow) = s.flow.take() else { return };
         s.account(&flow, totals.sequence);
-        if s.plain.is_some() {
-            s.resume_at = flow.mark.get().packet.map(|p| p.saturating_add(1));
-        }
         if ended {
             s.resume_at = None;
         }
@@ -101,9 +98,9 @@ impl Server {
     }
 
     fn free_line(&mut self, flow: FlowId) {
-        let of = |s: &Session| s.conn;
-        let conn = self.flows.get(&flow).and_then(|id| self.sessions.get(id));
-        if let Some(c) = conn.and_then(of).and_then(|conn| self.conns.get_mut(&conn))
+        let session = self.flows.get(&flow).and_then(|id| self.sessions.get(id));
+        let conn = session.and_then(|s| s.conn);
+        if let Some(c) = conn.and_then(|conn| self.conns.get_mut(&conn))
             && matches!(c.line, Line::Flow(f) | Line::Holding(f) | Line::Held(f) if f == flow)
         {
             c.line = Line::Free;

@@ -54,7 +54,10 @@ impl Server {
             }
         }
         // RTSP-45: what is asked beyond that is lost.
-        let allowed = sequences.iter().take_while(|_| s.resends.take(1, now)).count();
+        let allowed = sequences
+            .iter()
+            .take_while(|_| s.resends.take(1, now))
+            .count();
         sequences.truncate(allowed);
         if sequences.is_empty() {
             return;
@@ -72,9 +75,8 @@ impl Server {
         let Some(id) = self.reporters.get(&peer).copied() else {
             return;
         };
-        let reports = |p: &Result<rtcp::Packet<'_>, _>| {
-            matches!(p, Ok(rtcp::Packet::ReceiverReport { .. }))
-        };
+        let reports =
+            |p: &Result<rtcp::Packet<'_>, _>| matches!(p, Ok(rtcp::Packet::ReceiverReport { .. }));
         let playing = self
             .sessions
             .get(&id)

@@ -3,6 +3,7 @@
 use super::answer::{Reply, caching};
 use super::conn::Described;
 use super::request::{Exchange, Kind};
+use super::setup::is_too_large;
 use super::{Server, media};
 use crate::auth::{Challenge, Credentials};
 use crate::content::Content;
@@ -26,6 +27,10 @@ impl Server {
         let Some(content) = ex.content.take() else {
             return;
         };
+        if is_too_large(&content) {
+            ex.content = Some(content);
+            return self.give_up(now, conn, ex, 415, "packets too large for RTP");
+        }
         let base = base_url(&ex.target, &local.to_string());
         let plain = media::is_plain(&self.config, &ex, &content);
         let one = wants_one_control(ex.user_agent()) && !content.broadcast;
@@ -62,7 +67,7 @@ impl Server {
             path: ex.target.path.clone(),
             base,
             content,
-            plain: plain.is_some(),
+            plain,
         });
         let old = self
             .conns

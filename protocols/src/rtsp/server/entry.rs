@@ -4,7 +4,7 @@ use super::answer::caching;
 use super::conn::{Job, Line};
 use super::play::rtp_info;
 use super::session::{Change, Leg, Session, State, id_text};
-use super::{Asker, RTCP, RTP, Server, Timer, media};
+use super::{Asker, RTCP, Server, Timer, media};
 use crate::content::{Answer, Content, Cue, CueRequest, Level, Question, Selection, Start};
 use crate::entry::predict;
 use crate::machine::{ConnId, Output, Ticket, Time};
@@ -317,19 +317,13 @@ impl Server {
         let Some(conn) = self.sessions.get(&id).and_then(|s| s.conn) else {
             return;
         };
-        self.send_announce(now, id, conn, begins.as_ref().map(|(_, cue)| &**cue));
+        self.send_announce(id, conn, begins.as_ref().map(|(_, cue)| &**cue));
         if let Some(c) = self.conns.get_mut(&conn) {
             c.beat.ease();
         }
         self.settle(now, conn);
-        let free = self
-            .conns
-            .get(&conn)
-            .is_some_and(|c| c.line == Line::Free);
-        let goes_there = self
-            .sessions
-            .get(&id)
-            .is_some_and(Session::is_on_connection);
+        let free = self.conns.get(&conn).is_some_and(|c| c.line == Line::Free);
+        let goes_there = self.sessions.get(&id).is_some_and(|s| s.is_on_connection());
         if let Some((_, cue)) = begins
             && (free || !goes_there)
         {
@@ -338,7 +332,7 @@ impl Server {
         self.arm_idle(now, id);
     }
 
-    fn send_announce(&mut self, now: Time, id: u64, conn: ConnId, cue: Option<&Cue>) {
+    fn send_announce(&mut self, id: u64, conn: ConnId, cue: Option<&Cue>) {
         let cseq = self.next_cseq(conn, false);
         let number = self.count();
         let (Some(s), Some(c)) = (self.sessions.get(&id), self.conns.get(&conn)) else {
@@ -346,8 +340,7 @@ impl Server {
         };
         let address = c.local.ip();
         let one = s.one_control;
-        let body =
-            media::wme::describe(&self.config, &s.content, &s.base, address, number, one);
+        let body = media::wme::describe(&self.config, &s.content, &s.base, address, number, one);
         let mut out = head::request(&Method::Announce, &s.base);
         out.header("Content-Type", ContentType::Sdp.name())
             .header("Session", id_text(id))
@@ -362,7 +355,6 @@ impl Server {
             .header("Content-Length", body.len())
             .header("CSeq", cseq)
             .header("User-Agent", &self.config.server);
-        let _ = now;
         let mut bytes = out.finish();
         bytes.extend_from_slice(body.as_bytes());
         self.post(conn, bytes);
@@ -370,7 +362,6 @@ impl Server {
 
     /// X-RTP-Info: where the streams go that begin by themselves (RTSP-86).
     fn predictions(&self, s: &Session, cue: &Cue) -> Vec<StreamEntry> {
-        let _ = RTP;
         let largest = self.config.datagram_bytes_max.saturating_sub(12);
         let size = s.block_size.map_or(largest, |b| largest.min(b as usize));
         let numbers = rtp_info(s, Some(cue));

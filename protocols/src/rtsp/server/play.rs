@@ -2,10 +2,10 @@
 
 use super::answer::Reply;
 use super::conn::{Job, Line};
-use super::media::Mark;
 use super::media::wme::{DatagramFramer, FrameFramer, Stream, range_of};
+use super::media::{Mark, plain};
 use super::request::{Exchange, Stage};
-use super::session::{Change, Flow, Session, State, Wish};
+use super::session::{Change, Flow, Route, Session, State, Wish};
 use super::{RTP, Server, Timer};
 use crate::content::{Accel, Content, Cue, CueRequest, Question, Recheck, Start};
 use crate::machine::{ConnId, Output, Time};
@@ -94,7 +94,7 @@ impl Server {
             ..Reply::default()
         };
         let reply = reply
-            .with("Range", range_of(&s.content).to_string())
+            .with("Range", whole_range(s).to_string())
             .with("RTP-Info", rtp_info::write(&entries));
         self.respond(now, conn, ex, 200, &reply);
         self.announce_pending(now, id);
@@ -144,10 +144,7 @@ impl Server {
 
     /// No flow of the session runs; play as the request has it.
     pub(super) fn play_stopped(&mut self, now: Time, conn: ConnId, mut ex: Box<Exchange>) {
-        let busy = self
-            .conns
-            .get(&conn)
-            .is_some_and(|c| c.line != Line::Free);
+        let busy = self.conns.get(&conn).is_some_and(|c| c.line != Line::Free);
         let Some((id, s)) = ex
             .session
             .and_then(|id| Some((id, self.sessions.get_mut(&id)?)))
@@ -172,7 +169,10 @@ impl Server {
             None => Start::Beginning,
         });
         let selection = s.selection();
-        let accel = wish.burst.or(wish.accel).filter(|_| wish.rate_milli == 1000);
+        let accel = wish
+            .burst
+            .or(wish.accel)
+            .filter(|_| wish.rate_milli == 1000);
         let known = s.supported.unwrap_or_default();
         let request = CueRequest {
             content: s.content.id,
@@ -236,7 +236,7 @@ impl Server {
             supported: !s.is_plain(),
             ..Reply::default()
         };
-        let range = range_from(&s.content, cue);
+        let range = range_from(s, cue);
         let entries = rtp_info(s, Some(cue));
         reply = reply
             .with("Range", range.to_string())
@@ -296,7 +296,7 @@ impl Server {
         let first = route.sequence;
         let (framer, datagrams) = match &s.plain {
             Some(plain) => plain.outlet(&self.config, s, cue, now, &mark, c.peer.ip()),
-            None => outlet(&self.config, s, &mark, c.peer),
+            None => outlet(&self.config, s, route, &mark, c.peer),
         };
         if on_connection {
             c.line = Line::Flow(flow);
@@ -342,12 +342,10 @@ impl Server {
 fn outlet(
     config: &super::Config,
     s: &Session,
+    route: &Route,
     mark: &Mark,
     peer: SocketAddr,
 ) -> (Box<dyn Framer>, Option<Datagrams>) {
-    let Some(route) = &s.route else {
-        unreachable!("a session that plays was set up")
-    };
     let largest = config.datagram_bytes_max.saturating_sub(HEAD_LEN);
     let asked = s.block_size.map_or(usize::MAX, |b| b as usize);
     let stream = Stream {
@@ -403,10 +401,17 @@ pub(super) fn rtp_info(s: &Session, cue: Option<&Cue>) -> Vec<StreamEntry> {
         .collect()
 }
 
+/// Where a session's content can be played, on the axis that its description uses.
+fn whole_range(s: &Session) -> Range {
+    match s.is_plain() {
+        true => plain::range_of(&s.content),
+        false => range_of(&s.content),
+    }
+}
+
 /// The range that is played from a cue on.
-fn range_from(content: &Content, cue: &Cue) -> Range {
-    let whole = range_of(content);
-    match whole {
+fn range_from(s: &Session, cue: &Cue) -> Range {
+    match whole_range(s) {
         Range::Npt {
             start: Some(Npt::Millis(first)),
             end,
@@ -427,18 +432,20 @@ fn goes_back(ex: &Exchange, s: &Session) -> bool {
 /// What a Play asks for, with the rules about what it may (RTSP-67, RTSP-86).
 fn wish_of(ex: &Exchange, s: &Session) -> Result<Wish, (u16, String)> {
     let content = &s.content;
+    let axis = match s.is_plain() {
+        true => 0,
+        false => u64::from(content.preroll),
+    };
     let mut ranges = ex.head.all("Range");
     let range = match (ranges.next(), ranges.next()) {
         (None, _) => None,
-        (Some(value), None) => {
-            Some(Range::parse(value).map_err(|fault| (457, fault.to_string()))?)
-        }
+        (Some(value), None) => Some(Range::parse(value).map_err(|fault| (457, fault.to_string()))?),
         _ => return Err((457, "more than one range".into())),
     };
     let (start, max_duration) = match range {
         None => (None, None),
         Some(range) => {
-            let (start, end) = place(range, content)
+            let (start, end) = place(range, content, axis)
                 .ok_or_else(|| (457, "the range is outside of the content".to_owned()))?;
             (Some(start), end)
         }
@@ -449,7 +456,11 @@ fn wish_of(ex: &Exchange, s: &Session) -> Result<Wish, (u16, String)> {
             return Err((400, "X-RTP-Info with parameters".into()));
         }
     }
-    let milli = |name| ex.head.get(name).and_then(|v| fields::milli_value(v, name).ok());
+    let milli = |name| {
+        ex.head
+            .get(name)
+            .and_then(|v| fields::milli_value(v, name).ok())
+    };
     let scale = milli("Scale");
     // RFC 2326, 12.34: what cannot be had is answered with what is given.
     let rate_milli = match scale {
@@ -478,14 +489,13 @@ fn wish_of(ex: &Exchange, s: &Session) -> Result<Wish, (u16, String)> {
 }
 
 /// Where a range begins and, if it ends before the content, its length in ms. `None` if it begins behind
-/// the content's end. In what cannot be sought there is one place.
-fn place(range: Range, content: &Content) -> Option<(Start, Option<u32>)> {
+/// the content's end. Time 0 of the content is `axis` in ranges. In what cannot be sought there is one place.
+fn place(range: Range, content: &Content, axis: u64) -> Option<(Start, Option<u32>)> {
     if content.broadcast || !content.seekable {
         return Some((Start::Beginning, None));
     }
-    let preroll = u64::from(content.preroll);
     let length = content.duration;
-    let at = |ms: u64| ms.saturating_sub(preroll);
+    let at = |ms: u64| ms.saturating_sub(axis);
     let time = |ms: u64, end: Option<u64>| {
         let from = at(ms);
         if length.is_some_and(|l| from > l) {
@@ -512,8 +522,8 @@ fn place(range: Range, content: &Content) -> Option<(Start, Option<u32>)> {
         }
         // Relative time codes count from the start of the clip.
         Range::Smpte { rate, start, end } => time(
-            start.millis(rate) + preroll,
-            end.map(|e| e.millis(rate) + preroll),
+            start.millis(rate) + axis,
+            end.map(|e| e.millis(rate) + axis),
         ),
         Range::Packet { first, .. } => {
             let outside = content.packet_count != 0 && first >= content.packet_count;

@@ -344,7 +344,10 @@ impl Server {
             }
         };
         // The session may have gone meanwhile.
-        if ex.session.is_some_and(|id| !self.sessions.contains_key(&id)) {
+        if ex
+            .session
+            .is_some_and(|id| !self.sessions.contains_key(&id))
+        {
             self.give_up(now, conn, ex, 454, "the session is gone");
             self.pump(now, conn);
             return Some(answer);

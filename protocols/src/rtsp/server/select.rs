@@ -59,6 +59,9 @@ impl Server {
                     s.fec = None;
                 }
             } else {
+                if let Some(plain) = &mut s.plain {
+                    plain.remove(leg.streams);
+                }
                 self.tell_flow(id, leg.streams, Level::Off);
             }
         } else if named(control, &s.content.streams, s.one_control) == Some(Named::Rtx) {
@@ -67,7 +70,13 @@ impl Server {
             }
         } else {
             // RTSP-100
-            self.refuse(now, conn, ex, 400, "TEARDOWN of a stream that is not set up");
+            self.refuse(
+                now,
+                conn,
+                ex,
+                400,
+                "TEARDOWN of a stream that is not set up",
+            );
             return true;
         }
         self.acknowledge(now, conn, ex);
@@ -81,7 +90,10 @@ fn change(entry: &SwitchEntry, streams: &[StreamInfo]) -> Option<StreamSwitch> {
         None => Some(None),
         Some((number, _)) => {
             let number = u8::try_from(*number).ok()?;
-            streams.iter().any(|s| s.number == number).then_some(Some(number))
+            streams
+                .iter()
+                .any(|s| s.number == number)
+                .then_some(Some(number))
         }
     };
     let (old, new) = (find(&entry.old)?, find(&entry.new)?);

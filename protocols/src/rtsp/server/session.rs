@@ -12,7 +12,7 @@ use crate::rtsp::transport::{Lower, Spec};
 use crate::wmsp::features::Supported;
 use rand_chacha::rand_core::RngCore;
 use std::cell::RefCell;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 /// Where a session stands (rtsp-wme.md 6.1). INIT is a connection's, before there is a session.
@@ -31,7 +31,6 @@ pub(super) struct Session {
     pub number: u64,
     /// Who made it: nobody else may use it.
     pub peer: IpAddr,
-    pub user_agent: Box<str>,
     pub supported: Option<Supported>,
     /// A player of this family: it follows from entry to entry.
     pub follows: bool,
@@ -76,6 +75,8 @@ pub(super) struct Session {
     pub resends: TokenBucket,
     /// Its streams are served in payload formats of their own.
     pub plain: Option<Box<super::media::plain::Streams>>,
+    /// Where its receiver reports come from.
+    pub reporters: Vec<SocketAddr>,
 }
 
 /// A stream that was set up.
@@ -149,9 +150,9 @@ impl Change {
     /// The content that was opened for the change, which does not happen.
     pub fn abandoned(self) -> Option<ContentId> {
         match self {
-            Change::Later(content)
-            | Change::Pending(content)
-            | Change::Cueing(_, content, _) => Some(content.id),
+            Change::Later(content) | Change::Pending(content) | Change::Cueing(_, content, _) => {
+                Some(content.id)
+            }
             Change::None | Change::Asked(_) => None,
         }
     }
@@ -295,6 +296,11 @@ impl Server {
         }
         if let Some(rtx) = s.rtx {
             self.resends.remove(&rtx.ssrc);
+        }
+        for address in &s.reporters {
+            if self.reporters.get(address) == Some(&id) {
+                self.reporters.remove(address);
+            }
         }
         if let Some(conn) = s.conn
             && let Some(c) = self.conns.get_mut(&conn)

@@ -1,12 +1,12 @@
 //! SETUP: a stream of a presentation gets its transport (MS-RTSP 3.2.5.6.4).
 
+use super::Server;
 use super::answer::Reply;
 use super::conn::Described;
 use super::describe::base_url;
-use super::media::wme::FEC_CONTROL;
+use super::media::{self, wme::FEC_CONTROL};
 use super::request::Exchange;
 use super::session::{Leg, Route, Rtx, Session, State};
-use super::Server;
 use crate::content::{Content, Level, StreamInfo, StreamSwitch};
 use crate::machine::{ConnId, Time};
 use crate::media::FlowCommand;
@@ -30,6 +30,9 @@ pub(super) enum Named {
     /// Retransmission.
     Rtx,
 }
+
+/// Most ports of one session that its receiver reports may come from.
+const REPORTERS_MAX: usize = 16;
 
 /// Why a SETUP is refused.
 type No = (u16, &'static str);
@@ -74,7 +77,7 @@ impl Server {
         let old = c.described.replace(Box::new(Described {
             base: base_url(&target, &c.local.to_string()),
             path,
-            plain: false,
+            plain: None,
             content,
         }));
         if let Some(old) = old {
@@ -96,12 +99,10 @@ impl Server {
         let follows = UserAgent::parse(user_agent).is_some()
             || supported.is_some_and(|s| s.has(Supported::END_OF_STREAM));
         let one_control = wants_one_control(user_agent) && !described.content.broadcast;
-        let user_agent = user_agent.into();
         let resends = u64::from(self.config.resends_per_second_max);
         let id = self.new_id();
         let number = self.count();
         let session = Session::new(*described, number, peer, resends, now).by(
-            user_agent,
             supported,
             follows,
             one_control,
@@ -332,14 +333,82 @@ impl Server {
         Ok(())
     }
 
-    /// RTSP-59, RTSP-74: correction for streams that go over UDP, to the same port.
-    fn set_up_fec(
+    /// A stream with a payload format of its own, and a transport of its own.
+    fn set_up_plain(
         &mut self,
         id: u64,
         streams: u128,
         url: &str,
         offers: &[Spec],
     ) -> Result<(), No> {
+        let rtp_port = self.config.rtp_port;
+        let [ssrc, offset, random] = std::array::from_fn(|_| self.rng.next_u32());
+        let Some(s) = self.sessions.get_mut(&id) else {
+            return Err((454, "unknown session"));
+        };
+        if s.flow.is_some() {
+            return Err((455, "SETUP while media flows"));
+        }
+        let offer = offers
+            .iter()
+            .find(|o| media::plain::fits(s, url, o, rtp_port));
+        let Some(offer) = offer else {
+            return Err((461, "no transport that can be taken"));
+        };
+        let mut spec = Spec {
+            lower: offer.lower,
+            unicast: true,
+            ssrc: Some(ssrc),
+            play: Some(true),
+            ..Spec::default()
+        };
+        match offer.lower {
+            Lower::Udp => {
+                spec.client_port = offer.client_port;
+                spec.server_port = Some(Pair::of(rtp_port, rtp_port.wrapping_add(1)));
+            }
+            Lower::Tcp => {
+                let free = s.free_channel();
+                spec.interleaved = Some(offer.interleaved.unwrap_or(Pair::of(free, free + 1)));
+            }
+        }
+        let sequence = random as u16;
+        if let Some(plain) = &mut s.plain {
+            plain.set_up(streams, url, &spec, sequence, offset);
+        }
+        s.route = Some(Route {
+            lower: spec.lower,
+            port: spec.client_port.map_or(0, |p| p.first),
+            channel: 0,
+            ssrc,
+            sequence: 0,
+        });
+        s.legs.retain(|l| l.url != url);
+        s.last_spec = spec.clone();
+        let peer = s.peer;
+        if let Some(port) = spec.client_port {
+            let rtcp = port.second.unwrap_or(port.first.wrapping_add(1));
+            let address = std::net::SocketAddr::new(peer, rtcp);
+            if !s.reporters.contains(&address) && s.reporters.len() < REPORTERS_MAX {
+                s.reporters.push(address);
+                self.reporters.insert(address, id);
+            }
+        }
+        if let Some(s) = self.sessions.get_mut(&id) {
+            s.legs.push(Leg {
+                url: url.to_owned(),
+                streams,
+                level: Level::Whole,
+                fec: None,
+                spec,
+                sequence,
+            });
+        }
+        Ok(())
+    }
+
+    /// RTSP-59, RTSP-74: correction for streams that go over UDP, to the same port.
+    fn set_up_fec(&mut self, id: u64, streams: u128, url: &str, offers: &[Spec]) -> Result<(), No> {
         let Some(offered) = self.config.fec else {
             return Err((400, "the URL is not in the description"));
         };
@@ -443,7 +512,6 @@ impl Session {
         Session {
             number,
             peer,
-            user_agent: "".into(),
             supported: None,
             follows: false,
             state: State::Ready,
@@ -470,20 +538,14 @@ impl Session {
             resume_at: None,
             change: super::session::Change::None,
             resends: crate::rate::bucket::TokenBucket::new(resends, resends, now),
-            plain: plain.then(|| Box::new(super::media::plain::Streams::of(&content))),
+            plain: plain.map(Box::new),
+            reporters: Vec::new(),
             content,
         }
     }
 
-    fn by(
-        self,
-        user_agent: Box<str>,
-        supported: Option<Supported>,
-        follows: bool,
-        one_control: bool,
-    ) -> Session {
+    fn by(self, supported: Option<Supported>, follows: bool, one_control: bool) -> Session {
         Session {
-            user_agent,
             supported,
             follows,
             one_control,
@@ -495,7 +557,7 @@ impl Session {
         Described {
             path: self.path.into(),
             base: self.base.into(),
-            plain: self.plain.is_some(),
+            plain: self.plain.map(|p| *p),
             content: self.content,
         }
     }

@@ -4,11 +4,17 @@
 //! thread. What the session must know of a flow that runs (its position, and how its packets were
 //! numbered) it reads from a [`Mark`] that both hold.
 
+pub mod plain;
 #[cfg(test)]
 mod tests;
 pub mod wme;
 
+use super::Config;
+use super::request::Exchange;
+use crate::content::Content;
 use crate::media::PacketMeta;
+use crate::rtsp::fields::UserAgent;
+use crate::wmsp::features::Supported;
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -47,9 +53,37 @@ impl Mark {
     pub fn sequence_of(&self, first: u16, number: u16) -> Option<u32> {
         let next = self.get().sequence;
         let newest = next.checked_sub(1)?;
-        let back = first
-            .wrapping_add(newest as u16)
-            .wrapping_sub(number);
+        let back = first.wrapping_add(newest as u16).wrapping_sub(number);
         newest.checked_sub(u32::from(back))
+    }
+}
+
+/// The streams of a content as who asks is to get them in payload formats of their own: if they
+/// can be had so, and the client does not ask for RTSP-WME by what it says or is. `?format=rtp` and
+/// `?format=wme` in the URL decide it.
+pub(super) fn is_plain(
+    config: &Config,
+    ex: &Exchange,
+    content: &Content,
+) -> Option<plain::Streams> {
+    let asked = ex
+        .target
+        .query
+        .split('&')
+        .find_map(|p| p.strip_prefix("format="));
+    match asked {
+        _ if !config.plain => None,
+        Some("rtp") => plain::Streams::of(content, true),
+        Some("wme") => None,
+        _ => {
+            let said = ex.head.get("Supported").is_some()
+                && Supported::parse(ex.head.list("Supported"))
+                    != Supported::parse(std::iter::empty());
+            let is = UserAgent::parse(ex.user_agent()).is_some();
+            match said || is {
+                true => None,
+                false => plain::Streams::of(content, false),
+            }
+        }
     }
 }

@@ -49,13 +49,7 @@ impl Stream {
         mut each: impl FnMut(PacketHead, Range<usize>),
     ) -> u32 {
         let number = self.first.wrapping_add(sequence as u16);
-        let mut to = Packetizer::new(
-            self.form,
-            PAYLOAD_TYPE,
-            self.ssrc,
-            number,
-            self.payload_max,
-        );
+        let mut to = Packetizer::new(self.form, PAYLOAD_TYPE, self.ssrc, number, self.payload_max);
         // RTSP-15: a duration is left out; it may be unknown for every packet alike.
         let unit = Unit {
             send_time: meta.send_time,
