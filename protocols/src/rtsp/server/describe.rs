@@ -40,7 +40,6 @@ impl Server {
             None => media::wme::describe(&self.config, &content, &base, local.ip(), id, one),
         };
         let mut reply = Reply {
-            supported: plain.is_none(),
             cache: Some(caching(&content)),
             ..Reply::default()
         };
@@ -50,7 +49,8 @@ impl Server {
             reply = reply
                 .with("Vary", "Accept")
                 .with("X-Playlist-Gen-Id", content.entry.to_string())
-                .with("X-Broadcast-Id", content.broadcast_id.to_string());
+                .with("X-Broadcast-Id", content.broadcast_id.to_string())
+                .with("Supported", self.abilities_of(Some(&content)));
         }
         if let Some(etag) = &content.caching.etag {
             reply = reply.with("ETag", format!("\"{etag}\""));
