@@ -1,5 +1,6 @@
 //! Sessions: what the server remembers of a client between its requests and connections.
 
+use super::conn::Conn;
 use super::media::Mark;
 use super::{Server, Timer};
 use crate::content::{Accel, Content, ContentId, Level, Selection};
@@ -275,8 +276,14 @@ impl Server {
 
     /// Idle expiry (RTSP-124): the session goes, and its connection.
     pub(super) fn expire(&mut self, now: Time, id: u64) {
-        // The connection goes first: a flow that runs goes with it.
-        if let Some(conn) = self.sessions.get(&id).and_then(|s| s.conn) {
+        let Some(s) = self.sessions.get(&id) else {
+            return;
+        };
+        // FFmpeg leaves a session over UDP behind, and goes on over TCP on the same connection.
+        let others = |c: &Conn| s.flow.is_none() && c.sessions.len() > 1;
+        let shared = |conn: &ConnId| self.conns.get(conn).is_some_and(|c| others(c));
+        if let Some(conn) = s.conn.filter(|conn| !shared(conn)) {
+            // The connection goes first: a flow that runs goes with it.
             self.close(now, conn, CloseHow::Flush, None);
         }
         self.delete_session(id);
