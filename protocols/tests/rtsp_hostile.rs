@@ -131,6 +131,26 @@ fn random_bytes_do_no_harm() {
     }
 }
 
+// The body of the fuzzer, with damaged dialogues.
+#[test]
+fn fuzzed_dialogues() {
+    let text = dialogue("01234567890123456789").into_bytes();
+    protocols::rtsp::fuzz::server(&text);
+    let mut state = 0x9E37_79B9_7F4A_7C15u64;
+    for _ in 0..200 {
+        let mut bytes = text.clone();
+        for _ in 0..3 {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            let at = (state >> 8) as usize % bytes.len();
+            bytes[at] = state as u8;
+        }
+        let end = (state >> 20) as usize % bytes.len();
+        protocols::rtsp::fuzz::server(&bytes[..end]);
+    }
+}
+
 #[test]
 fn what_is_no_rtsp_is_closed() {
     for junk in [

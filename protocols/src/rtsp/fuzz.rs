@@ -11,7 +11,10 @@ use super::payload::Depacketizer;
 use super::range::Range;
 use super::reader::{Limits, Reader, Step};
 use super::rtp::{Packet, Reorder};
+use super::server::{Config, Server};
 use super::{rtcp, rtp_info, sdp_reader, transport};
+use crate::content::{Answer, Refusal};
+use crate::machine::{Channel, ConnId, CoreId, Input, Machine, Output, Time};
 use crate::wmsp::startup;
 
 const LIMITS: Limits = Limits {
@@ -124,4 +127,60 @@ fn bodies(body: &[u8]) {
         assert!(again.is_ok(), "{switch}");
     }
     let _ = (EndOfStream::parse(body), PairRequest::parse(body));
+}
+
+/// Bytes of one connection to a server that has nothing to give: it must take them in any split
+/// alike, answer or close, and keep nothing once the connection is gone.
+pub fn server(bytes: &[u8]) {
+    let whole = talk(bytes, bytes.len().max(1));
+    let split = talk(bytes, 1);
+    assert_eq!(whole, split, "the split changed the outcome");
+}
+
+/// What the server wrote, and whether it closed.
+fn talk(bytes: &[u8], piece: usize) -> (Vec<u8>, bool) {
+    let mut server = Server::new(Config::new(CoreId(0), 1, [7; 32]));
+    let conn = ConnId(1);
+    let here = std::net::SocketAddr::from(([127, 0, 0, 1], 554));
+    let mut said = (Vec::new(), false);
+    let opened = Input::Opened {
+        conn,
+        peer: here,
+        local: here,
+    };
+    step(&mut server, opened, &mut said);
+    for bytes in bytes.chunks(piece) {
+        if said.1 {
+            break;
+        }
+        step(&mut server, Input::Data { conn, bytes }, &mut said);
+    }
+    let datagram = Input::Datagram {
+        channel: Channel(1),
+        peer: here,
+        bytes,
+    };
+    step(&mut server, datagram, &mut said);
+    if !said.1 {
+        step(&mut server, Input::Closed { conn }, &mut said);
+    }
+    assert_eq!(server.connection_count(), 0, "a connection is left behind");
+    assert_eq!(server.session_count(), 0, "a session out of nothing");
+    said
+}
+
+fn step(server: &mut Server, input: Input<'_>, said: &mut (Vec<u8>, bool)) {
+    server.handle(Time::ZERO, input);
+    loop {
+        match server.poll(Time::ZERO) {
+            Output::Idle(_) => return,
+            Output::Send { bytes, .. } => said.0.extend_from_slice(&bytes),
+            Output::Close { .. } | Output::Move { .. } => said.1 = true,
+            Output::Ask { ticket, .. } => {
+                let answer = Answer::Refused(Refusal::NotFound);
+                server.handle(Time::ZERO, Input::Answer { ticket, answer });
+            }
+            _ => {}
+        }
+    }
 }

@@ -21,6 +21,8 @@ pub(super) struct Reply {
     /// Headers of this kind of reply, in their order.
     pub headers: Vec<(&'static str, String)>,
     pub session: Option<u64>,
+    /// It is about a content of other codecs, though no session says so.
+    pub plain: bool,
     /// Tell what the server can.
     pub supported: bool,
     pub cache: Option<CacheControl>,
@@ -105,7 +107,16 @@ impl Server {
         if let Some(cseq) = ex.head.cseq() {
             out.header("CSeq", cseq);
         }
-        out.header("Server", &self.config.server);
+        let session = reply.session.or(ex.session);
+        let session = session.and_then(|id| self.sessions.get(&id));
+        let plain = reply.plain || session.is_some_and(|s| s.is_plain());
+        out.header(
+            "Server",
+            match plain {
+                true => &self.config.plain_server,
+                false => &self.config.server,
+            },
+        );
         if reply.supported {
             out.header("Supported", self.abilities(ex));
         }

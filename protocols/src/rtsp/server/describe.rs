@@ -1,6 +1,6 @@
 //! Describe, GetContentInfo, SendEvent, and who may ask (MS-RTSP 3.2.5.3, 3.2.5.4).
 
-use super::answer::{Reply, caching};
+use super::answer::{PUBLIC, Reply, caching};
 use super::conn::Described;
 use super::request::{Exchange, Kind};
 use super::setup::is_too_large;
@@ -12,6 +12,30 @@ use crate::rtsp::fields::wants_one_control;
 use crate::rtsp::head::Target;
 
 impl Server {
+    /// RTSP-135. By the `Server` of this reply FFmpeg and GStreamer decide what they will speak, so it
+    /// depends on what the URL names.
+    pub(super) fn options(&mut self, now: Time, conn: ConnId, ex: Box<Exchange>) {
+        let decides = self.config.plain
+            && ex.session.is_none()
+            && ex.target.path != "*"
+            && !media::wants_wme(&ex);
+        match decides {
+            true => self.open(now, conn, ex, false),
+            false => self.tell_options(now, conn, ex),
+        }
+    }
+
+    pub(super) fn tell_options(&mut self, now: Time, conn: ConnId, mut ex: Box<Exchange>) {
+        let content = ex.content.as_deref();
+        let plain = content.and_then(|c| media::is_plain(&self.config, &ex, c));
+        self.abandon(&mut ex);
+        let reply = Reply {
+            plain: plain.is_some(),
+            ..Reply::default()
+        };
+        self.respond(now, conn, &ex, 200, &reply.with("Public", PUBLIC));
+    }
+
     pub(super) fn describe(&mut self, now: Time, conn: ConnId, ex: Box<Exchange>) {
         if let Some((status, why)) = self.no_room() {
             return self.refuse(now, conn, &ex, status, why);
@@ -40,6 +64,7 @@ impl Server {
             None => media::wme::describe(&self.config, &content, &base, local.ip(), id, one),
         };
         let mut reply = Reply {
+            plain: plain.is_some(),
             cache: Some(caching(&content)),
             ..Reply::default()
         };

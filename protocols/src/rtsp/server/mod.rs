@@ -97,6 +97,9 @@ pub struct Config {
     pub predictive: bool,
     /// Serve contents of other codecs to players that do not ask for RTSP-WME.
     pub plain: bool,
+    /// Value of the `Server` header in what is about such a content: behind `WMServer/` FFmpeg and
+    /// GStreamer expect ASF and nothing else.
+    pub plain_server: String,
     /// Time since 1970 at [`Time::ZERO`], for `Date` and sender reports; `None`: not known, no `Date`.
     pub unix_origin: Option<Duration>,
 }
@@ -129,6 +132,7 @@ impl Config {
             resends_per_second_max: 512,
             predictive: true,
             plain: true,
+            plain_server: "Ringcast".to_owned(),
             unix_origin: None,
         }
     }

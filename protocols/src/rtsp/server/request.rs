@@ -1,6 +1,6 @@
 //! One request on its way to its reply.
 
-use super::answer::{PUBLIC, Reply, explain};
+use super::answer::{Reply, explain};
 use super::conn::{Job, Line};
 use super::session::{Wish, id_of};
 use super::{Asker, Server, Timer};
@@ -152,10 +152,7 @@ impl Server {
 
     fn dispatch(&mut self, now: Time, conn: ConnId, ex: Box<Exchange>) {
         match ex.kind {
-            Kind::Options => {
-                let reply = Reply::default().with("Public", PUBLIC);
-                self.respond(now, conn, &ex, 200, &reply);
-            }
+            Kind::Options => self.options(now, conn, ex),
             Kind::Describe => self.describe(now, conn, ex),
             Kind::ContentInfo | Kind::SendEvent => self.open(now, conn, ex, false),
             Kind::TcpPair => self.tcp_pair(now, conn, &ex),
@@ -357,6 +354,8 @@ impl Server {
                 ex.content = Some(content);
                 self.opened(now, conn, ex);
             }
+            // Whatever became of the question, the methods are the same.
+            (Stage::Open, _) if ex.kind == Kind::Options => self.tell_options(now, conn, ex),
             (Stage::Recheck, Answer::Allowed) => {
                 ex.checked = true;
                 self.play_checked(now, conn, ex);
@@ -397,6 +396,7 @@ impl Server {
 
     fn opened(&mut self, now: Time, conn: ConnId, ex: Box<Exchange>) {
         match ex.kind {
+            Kind::Options => self.tell_options(now, conn, ex),
             Kind::Describe => self.described(now, conn, ex),
             Kind::Setup => self.setup_opened(now, conn, ex),
             _ => self.informed(now, conn, ex),

@@ -58,32 +58,33 @@ impl Mark {
     }
 }
 
+/// True for a client that asks for RTSP-WME by what it says or is, or by `?format=wme` in the URL.
+pub(super) fn wants_wme(ex: &Exchange) -> bool {
+    match format_of(ex) {
+        Some("wme") => true,
+        Some("rtp") => false,
+        _ => {
+            let none = Supported::parse(std::iter::empty());
+            Supported::parse(ex.head.list("Supported")) != none
+                || UserAgent::parse(ex.user_agent()).is_some()
+        }
+    }
+}
+
 /// The streams of a content as who asks is to get them in payload formats of their own: if they
-/// can be had so, and the client does not ask for RTSP-WME by what it says or is. `?format=rtp` and
-/// `?format=wme` in the URL decide it.
+/// can be had so, and the client does not want RTSP-WME. With `?format=rtp` some streams will do.
 pub(super) fn is_plain(
     config: &Config,
     ex: &Exchange,
     content: &Content,
 ) -> Option<plain::Streams> {
-    let asked = ex
-        .target
-        .query
-        .split('&')
-        .find_map(|p| p.strip_prefix("format="));
-    match asked {
-        _ if !config.plain => None,
-        Some("rtp") => plain::Streams::of(content, true),
-        Some("wme") => None,
-        _ => {
-            let said = ex.head.get("Supported").is_some()
-                && Supported::parse(ex.head.list("Supported"))
-                    != Supported::parse(std::iter::empty());
-            let is = UserAgent::parse(ex.user_agent()).is_some();
-            match said || is {
-                true => None,
-                false => plain::Streams::of(content, false),
-            }
-        }
+    if !config.plain || wants_wme(ex) {
+        return None;
     }
+    plain::Streams::of(content, format_of(ex) == Some("rtp"))
+}
+
+fn format_of(ex: &Exchange) -> Option<&str> {
+    let mut parameters = ex.target.query.split('&');
+    parameters.find_map(|p| p.strip_prefix("format="))
 }
