@@ -246,3 +246,59 @@ fn who_cannot_follow() {
     assert_eq!(got.len(), 1);
     assert!(got[0].body().ends_with("EOF: true\r\n"));
 }
+
+// A Play that comes while the next entry is being looked for: what is played is what was asked for.
+#[test]
+fn play_between_entries() {
+    let mut b = listed();
+    let mut c = plays(&mut b, ALL_ABLE, "");
+    b.slow = true;
+    b.end(b.flow(c.conn));
+    assert_eq!(b.unanswered.len(), 1, "what follows?");
+    c.send(&mut b, "PLAY", "/", "Range: npt=5-", "");
+    b.answer_all();
+    b.slow = false;
+    assert!(b.has_flow(c.conn));
+    let got = c.got(&mut b);
+    assert_eq!(got.iter().map(Got::status).collect::<Vec<_>>(), [200]);
+    assert_eq!(b.held.len(), 1);
+    let flow = b.flow(c.conn);
+    b.end(flow);
+    let got = c.got(&mut b);
+    assert_eq!(got[1].get("X-Playlist-Gen-Id"), Some("2"));
+}
+
+// RTSP-109 without a new SETUP: the entry before is what it is about.
+#[test]
+fn back_without_setup() {
+    let mut b = listed();
+    let mut c = plays(&mut b, ABLE, "");
+    b.end(b.flow(c.conn));
+    c.got(&mut b);
+    c.send(&mut b, "PLAY", "/", "X-Playlist-Seek-Id: 1", "");
+    let got = c.got(&mut b);
+    assert_eq!(got[0].get("X-Playlist-Change-Notice"), Some("true"));
+    assert_eq!(got[2].method(), "ANNOUNCE");
+}
+
+// RTSP-86 over UDP, and the retransmission stream stays what it was.
+#[test]
+fn predicted_over_udp() {
+    let mut b = listed();
+    let mut c = Client::of(&mut b, "/list", PLAYER, ALL_ABLE);
+    c.set_up_udp(&mut b);
+    c.play(&mut b, "");
+    let flow = b.flow(c.conn);
+    b.media(flow, 3);
+    b.end(flow);
+    let got = c.got(&mut b);
+    let info = got[1].get("X-RTP-Info").unwrap();
+    let want = "transport=RTP/AVP/UDP;unicast;server_port=5004;client_port=2408;ssrc=";
+    assert!(info.contains(want), "{info}");
+    let lanes = |b: &Rtsp, flow| {
+        let start = b.start_of(flow).datagrams.clone().unwrap();
+        start.lanes.iter().map(|l| l.to.port()).collect::<Vec<_>>()
+    };
+    assert_eq!(lanes(&b, b.flow(c.conn)), [2408, 4958]);
+    assert_eq!(b.flows[&flow].state, FlowState::Dropped);
+}

@@ -230,6 +230,31 @@ fn sizes_are_bounded() {
     }
 }
 
+// More replies than may wait, and then a request that has to stop the flow.
+#[test]
+fn a_pause_behind_many_replies() {
+    let mut b = bench();
+    let mut c = Client::plays_tcp(&mut b, "/pp");
+    let flow = b.flow(c.conn);
+    let kind = "Content-Type: application/x-rtsp-packetpair";
+    let mut text = String::new();
+    for _ in 0..40 {
+        text += &c.text("GET_PARAMETER", "/", kind, "");
+    }
+    text += &c.text("PAUSE", "/", "", "");
+    b.send(c.conn, text);
+    let mut got = Vec::new();
+    for _ in 0..10 {
+        if b.flows[&flow].state == FlowState::Holding {
+            b.held(flow);
+        }
+        got.extend(c.got(&mut b));
+    }
+    assert_eq!(got.len(), 41);
+    assert_eq!(got.last().unwrap().status(), 200);
+    assert_eq!(b.flows[&flow].state, FlowState::Dropped);
+}
+
 // RTSP-104
 #[test]
 fn requests_of_a_heartbeat_are_counted() {

@@ -412,3 +412,22 @@ fn seeks_start_clean() {
     b.sleep(size);
     assert!(b.has_flow(c.conn));
 }
+
+// FFmpeg falls back from UDP: PAUSE, then SETUP of the same streams without a session.
+#[test]
+fn a_fallback_to_tcp() {
+    let mut b = modern();
+    let (mut c, flow) = plays(&mut b, UDP);
+    c.send(&mut b, "PAUSE", "/", "", "");
+    b.held(flow);
+    c.got(&mut b);
+    c.session.clear();
+    for (n, transport) in TCP.iter().enumerate() {
+        let got = c.setup(&mut b, &format!("/track={}", n + 1), transport);
+        assert_eq!(got.status(), 200);
+    }
+    c.play(&mut b, "Range: npt=0.000-");
+    let flow = b.flow(c.conn);
+    b.packet(flow, &packets()[1]);
+    assert!(matches!(c.got(&mut b)[2], Got::Frame(2, _)));
+}

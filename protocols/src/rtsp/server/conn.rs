@@ -186,26 +186,48 @@ impl Server {
     /// Take requests as long as nothing stands in their way.
     pub(super) fn pump(&mut self, now: Time, conn: ConnId) {
         loop {
-            let Some(c) = self.conns.get_mut(&conn) else {
-                return;
-            };
-            if c.job.is_some() || c.close_after || c.pending_bytes > self.config.pending_bytes_max {
+            let refused = self.take_requests(now, conn);
+            if let Some(refused) = refused {
+                return self.refuse_stream(now, conn, refused);
+            }
+            let full = self.is_full(conn);
+            self.settle(now, conn);
+            // What did not fit behind the replies that left just now.
+            if !full || self.is_full(conn) {
                 break;
             }
+        }
+        self.watch(now, conn);
+    }
+
+    /// As many replies wait as may.
+    fn is_full(&self, conn: ConnId) -> bool {
+        let max = self.config.pending_bytes_max;
+        self.conns.get(&conn).is_some_and(|c| c.pending_bytes > max)
+    }
+
+    fn take_requests(&mut self, now: Time, conn: ConnId) -> Option<Refused> {
+        loop {
+            let full = self.is_full(conn);
+            let c = self.conns.get_mut(&conn)?;
+            if c.job.is_some() || c.close_after || full {
+                return None;
+            }
             match c.reader.next(&self.config.limits) {
-                Ok(Step::Wait) => break,
+                Ok(Step::Wait) => return None,
                 Ok(Step::Message(message)) => {
                     self.timers.disarm(Timer::Request(conn));
                     self.on_message(now, conn, message);
                 }
                 // Nothing that clients send in frames has a meaning here (rtsp-wme.md 2.1), but a player
                 // of plain RTSP shows with them that it is alive.
-                Ok(Step::Frame { .. } | Step::Skipped { .. }) => self.touch(now, conn),
-                Err(refused) => return self.refuse_stream(now, conn, refused),
+                Ok(Step::Frame { .. } | Step::Skipped { .. }) => {
+                    self.timers.disarm(Timer::Request(conn));
+                    self.touch(now, conn);
+                }
+                Err(refused) => return Some(refused),
             }
         }
-        self.settle(now, conn);
-        self.watch(now, conn);
     }
 
     /// The deadlines of a connection whose input was taken as far as it goes.
@@ -213,7 +235,7 @@ impl Server {
         let Some(c) = self.conns.get(&conn) else {
             return;
         };
-        let waits = c.job.is_some() || c.pending_bytes > self.config.pending_bytes_max;
+        let waits = c.job.is_some() || self.is_full(conn);
         if c.reader.buffered() > 0 && !waits {
             if !self.timers.is_armed(Timer::Request(conn)) {
                 let at = now + self.config.request_timeout;
@@ -266,11 +288,19 @@ impl Server {
                     return self.close(now, conn, CloseHow::Flush, None);
                 }
                 if let Line::Held(flow) = c.line {
-                    c.line = Line::Flow(flow);
                     self.out.push_back(Output::Flow {
                         flow,
                         command: FlowCommand::Go,
                     });
+                    c.line = Line::Flow(flow);
+                    // A request that came since waits for the same flow.
+                    if matches!(&c.job, Some(Job::Holding(of, _)) if *of == flow) {
+                        c.line = Line::Holding(flow);
+                        self.out.push_back(Output::Flow {
+                            flow,
+                            command: FlowCommand::Hold,
+                        });
+                    }
                 }
             }
         }

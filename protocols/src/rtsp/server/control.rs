@@ -5,7 +5,6 @@ use super::conn::Line;
 use super::request::{Exchange, Kind};
 use super::session::State;
 use super::{RTP, Server, Timer};
-use crate::content::ContentId;
 use crate::machine::{ClientLog, ConnId, Output, Time};
 use crate::media::{FlowId, FlowTotals};
 use crate::rate::packet_pair;
@@ -60,16 +59,8 @@ impl Server {
         }
         s.pause_ok = false;
         // What was to follow is asked for again when it is needed.
-        let next = std::mem::replace(&mut s.change, super::session::Change::None);
-        self.timers.disarm(Timer::Lag(id));
-        if let Some(next) = next.abandoned() {
-            self.release_next(next);
-        }
+        self.stay(id);
         self.acknowledge(now, conn, &ex);
-    }
-
-    fn release_next(&mut self, content: ContentId) {
-        self.out.push_back(Output::Release { content });
     }
 
     /// A flow was held, or has ended, that a session had. It is forgotten, unless what it sent may have

@@ -33,7 +33,8 @@ impl Server {
         let Some(s) = ex.session.and_then(|id| self.sessions.get_mut(&id)) else {
             return;
         };
-        if s.selection().on == 0 {
+        let moves = ex.head.get("X-Playlist").is_some() || goes_back(&ex, s);
+        if s.selection().on == 0 && !moves {
             return self.refuse(now, conn, &ex, 455, "PLAY before SETUP");
         }
         let wish = match wish_of(&ex, s) {
@@ -41,11 +42,8 @@ impl Server {
             Err((status, why)) => return self.refuse(now, conn, &ex, status, &why),
         };
         let rate = s.flow.as_ref().map_or(1000, |f| f.rate_milli);
-        let confirms = s.state == State::Playing
-            && wish.start.is_none()
-            && wish.rate_milli == rate
-            && ex.head.get("X-Playlist").is_none()
-            && !goes_back(&ex, s);
+        let confirms =
+            s.state == State::Playing && wish.start.is_none() && wish.rate_milli == rate && !moves;
         if let Some(bandwidth) = ex.number("Bandwidth") {
             s.bandwidth = bandwidth;
         }
@@ -53,14 +51,13 @@ impl Server {
         s.lag_ms = ex.number("X-Player-Lag-Time").unwrap_or(0);
         s.announced = false;
         // The entry that is confirmed is over already, and the next one waits for that.
-        let overtaken = matches!(s.change, Change::Pending(_)) && wish.start.is_none();
+        let overtaken = matches!(s.change, Change::Pending(_)) && wish.start.is_none() && !moves;
         if confirms || overtaken {
             return self.confirm(now, conn, &ex);
         }
-        if let Change::Pending(next) = std::mem::replace(&mut s.change, Change::None) {
-            self.release(next.id);
-        }
-        let Some(s) = ex.session.and_then(|id| self.sessions.get_mut(&id)) else {
+        let Some(id) = ex.session else { return };
+        self.stay(id);
+        let Some(s) = self.sessions.get_mut(&id) else {
             return;
         };
         ex.wish = Some(wish);
@@ -77,6 +74,18 @@ impl Server {
                 self.ask_for(conn, ex, Stage::Recheck, question);
             }
             Err(why) => self.refuse(now, conn, &ex, 400, &why),
+        }
+    }
+
+    /// The change to another entry that may be going on does not happen.
+    pub(super) fn stay(&mut self, id: u64) {
+        self.timers.disarm(Timer::Lag(id));
+        let Some(s) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        let change = std::mem::replace(&mut s.change, Change::None);
+        if let Some(next) = change.abandoned() {
+            self.release(next);
         }
     }
 
@@ -204,10 +213,7 @@ impl Server {
         };
         s.state = State::Ready;
         s.resume_at = None;
-        let old = std::mem::replace(&mut s.change, Change::None).abandoned();
-        if let Some(old) = old {
-            self.release(old);
-        }
+        self.stay(id);
         let reply = Reply {
             supported: true,
             ..Reply::default()
@@ -224,6 +230,9 @@ impl Server {
 
     /// The cue for a Play: media begins.
     pub(super) fn play_now(&mut self, now: Time, conn: ConnId, ex: &Exchange, cue: &Cue) {
+        if let Some(id) = ex.session {
+            self.stay(id);
+        }
         let Some((id, s)) = ex
             .session
             .and_then(|id| Some((id, self.sessions.get_mut(&id)?)))

@@ -4,7 +4,9 @@ use super::Server;
 use super::answer::Reply;
 use super::conn::Described;
 use super::describe::base_url;
-use super::media::{self, wme::FEC_CONTROL};
+use super::media;
+use super::media::plain::TRACK_CONTROL;
+use super::media::wme::FEC_CONTROL;
 use super::request::Exchange;
 use super::session::{Leg, Route, Rtx, Session, State};
 use crate::content::{Content, Level, StreamInfo, StreamSwitch};
@@ -74,10 +76,15 @@ impl Server {
         };
         let mut target = ex.target.clone();
         target.path.clone_from(&path);
+        let control = ex.target.below(&path).unwrap_or("");
+        let plain = match control.starts_with(TRACK_CONTROL) && self.config.plain {
+            true => media::plain::Streams::of(&content, true),
+            false => None,
+        };
         let old = c.described.replace(Box::new(Described {
             base: base_url(&target, &c.local.to_string()),
             path,
-            plain: None,
+            plain,
             content,
         }));
         if let Some(old) = old {
@@ -609,7 +616,7 @@ pub(super) fn named(control: &str, streams: &[StreamInfo], one: bool) -> Option<
 
 fn number_of(control: &str) -> Option<u8> {
     let (kind, number) = control.split_once('=')?;
-    matches!(kind, "stream" | "audio" | "video")
+    matches!(kind, "stream" | "audio" | "video" | "track")
         .then(|| number.parse().ok())
         .flatten()
 }

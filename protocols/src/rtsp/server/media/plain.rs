@@ -22,6 +22,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
+/// What control URLs begin with; the stream's number follows.
+pub const TRACK_CONTROL: &str = "track=";
 /// First payload type without a fixed meaning.
 const DYNAMIC: u8 = 96;
 /// Largest media object, bytes.
@@ -149,7 +151,7 @@ impl Streams {
                 Codec::H264(_) => MediaKind::Video,
                 Codec::Aac(_) | Codec::Mpa => MediaKind::Audio,
             };
-            let control = format!("track={}", source.number);
+            let control = format!("{TRACK_CONTROL}{}", source.number);
             Media {
                 kbits: Some(source.kbits),
                 ..Media::plain(kind, source.payload_type, source.codec.format(), control)
@@ -175,7 +177,7 @@ impl Streams {
     /// The stream that a relative control URL names.
     pub fn named(&self, control: &str) -> Option<u128> {
         let control = control.strip_suffix('/').unwrap_or(control);
-        let number: u8 = control.strip_prefix("track=")?.parse().ok()?;
+        let number: u8 = control.strip_prefix(TRACK_CONTROL)?.parse().ok()?;
         self.sources
             .iter()
             .any(|s| s.number == number)
