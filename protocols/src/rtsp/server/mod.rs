@@ -19,11 +19,13 @@ mod datagram;
 mod describe;
 mod entry;
 pub mod media;
+mod names;
 mod play;
 mod request;
 mod select;
 mod session;
 mod setup;
+mod wish;
 
 use super::payload::Form;
 use super::reader::Limits;

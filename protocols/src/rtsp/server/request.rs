@@ -2,7 +2,8 @@
 
 use super::answer::{Reply, explain};
 use super::conn::{Job, Line};
-use super::session::{Wish, id_of};
+use super::session::id_of;
+use super::wish::Wish;
 use super::{Asker, Server, Timer};
 use crate::content::{Answer, Content, OpenRequest, Protocol, Question};
 use crate::home::Home;

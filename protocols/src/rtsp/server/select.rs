@@ -1,9 +1,9 @@
 //! SelectStream by SET_PARAMETER, and by TEARDOWN of a stream (MS-RTSP 2.2.7.10, 3.2.5.6).
 
 use super::Server;
+use super::names::{Named, named};
 use super::request::{Exchange, Kind};
 use super::session::Leg;
-use super::setup::{Named, named};
 use crate::content::{Level, StreamInfo, StreamSwitch};
 use crate::machine::{ConnId, Time};
 use crate::rtsp::body::StreamSwitch as SwitchEntry;

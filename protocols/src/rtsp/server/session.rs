@@ -1,9 +1,9 @@
 //! Sessions: what the server remembers of a client between its requests and connections.
 
-use super::conn::Conn;
+use super::conn::{Conn, Described};
 use super::media::Mark;
 use super::{Server, Timer};
-use crate::content::{Accel, Content, ContentId, Level, Selection};
+use crate::content::{Content, ContentId, Level, Selection};
 use crate::home::Home;
 use crate::machine::{CloseHow, ConnId, Output, Ticket, Time};
 use crate::media::{FlowCommand, FlowId};
@@ -126,8 +126,6 @@ pub(super) struct Flow {
     pub mark: Mark,
     pub on_connection: bool,
     pub rate_milli: i32,
-    /// It was asked to hold, not on behalf of the connection's line.
-    pub holding: bool,
     /// An end was asked for: it is the end of all.
     pub limited: bool,
 }
@@ -199,18 +197,87 @@ impl Session {
     }
 }
 
-/// What a Play asks for.
-#[derive(Clone, Debug)]
-pub(super) struct Wish {
-    /// `None`: where it stopped, or the beginning.
-    pub start: Option<crate::content::Start>,
-    /// ms of play time, from an end of the range that is before the content's.
-    pub max_duration: Option<u32>,
-    pub rate_milli: i32,
-    pub speed_milli: Option<u32>,
-    pub accel: Option<Accel>,
-    pub burst: Option<Accel>,
-    pub scaled: bool,
+impl Session {
+    /// A session that holds what was described.
+    pub fn new(
+        described: Described,
+        number: u64,
+        peer: IpAddr,
+        resends: u64,
+        now: Time,
+    ) -> Session {
+        let Described {
+            path,
+            base,
+            content,
+            plain,
+        } = described;
+        Session {
+            number,
+            peer,
+            supported: None,
+            follows: false,
+            state: State::Ready,
+            pause_ok: false,
+            announced: false,
+            path: path.into(),
+            base: base.into(),
+            gen_id: content.entry,
+            previous_id: 0,
+            one_control: false,
+            legs: Vec::new(),
+            last_spec: Spec::default(),
+            route: None,
+            rtx: None,
+            fec: None,
+            conn: None,
+            flow: None,
+            tail: None,
+            last_flow: None,
+            bandwidth: 0,
+            lag_ms: 0,
+            speed_milli: None,
+            block_size: None,
+            resume_at: None,
+            change: Change::None,
+            resends: TokenBucket::new(resends, resends, now),
+            plain: plain.map(Box::new),
+            reporters: Vec::new(),
+            content,
+        }
+    }
+
+    pub fn by(self, supported: Option<Supported>, follows: bool, one_control: bool) -> Session {
+        Session {
+            supported,
+            follows,
+            one_control,
+            ..self
+        }
+    }
+
+    pub fn into_described(self) -> Described {
+        Described {
+            path: self.path.into(),
+            base: self.base.into(),
+            plain: self.plain.map(|p| *p),
+            content: self.content,
+        }
+    }
+
+    /// The first of two channels that no stream has.
+    pub fn free_channel(&self) -> u8 {
+        let used = |c: u8| {
+            self.legs
+                .iter()
+                .filter_map(|l| l.spec.interleaved)
+                .any(|p| p.first == c || p.second == Some(c))
+        };
+        (0..=252)
+            .step_by(2)
+            .find(|c| !used(*c) && !used(*c + 1))
+            .unwrap_or(254)
+    }
 }
 
 /// The text of a session's id: 20 digits.

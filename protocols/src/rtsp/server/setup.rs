@@ -6,32 +6,21 @@ use super::conn::Described;
 use super::describe::base_url;
 use super::media;
 use super::media::plain::TRACK_CONTROL;
-use super::media::wme::FEC_CONTROL;
+use super::names::{Named, named, presentation_of};
 use super::request::Exchange;
-use super::session::{Leg, Route, Rtx, Session, State};
-use crate::content::{Content, Level, StreamInfo, StreamSwitch};
+use super::session::{Leg, Route, Rtx, Session};
+use crate::content::{Content, Level, StreamSwitch};
 use crate::machine::{ConnId, Time};
 use crate::media::FlowCommand;
 use crate::rtsp::body::{ContentType, StreamSwitch as SwitchEntry};
 use crate::rtsp::fec::Encoder;
 use crate::rtsp::fields::{UserAgent, wants_one_control};
-use crate::rtsp::sdp::{self, RTX_CONTROL};
+use crate::rtsp::sdp;
 use crate::rtsp::transport::{self, Lower, Pair, Spec};
 use crate::wmsp::features::Supported;
 use rand_chacha::rand_core::RngCore;
 use std::cell::RefCell;
 use std::rc::Rc;
-
-/// What a control URL names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Named {
-    /// These streams.
-    Streams(u128),
-    /// Error correction for these.
-    Fec(u128),
-    /// Retransmission.
-    Rtx,
-}
 
 /// Most ports of one session that its receiver reports may come from.
 const REPORTERS_MAX: usize = 16;
@@ -501,139 +490,7 @@ impl Server {
     }
 }
 
-impl Session {
-    /// A session that holds what was described.
-    fn new(
-        described: Described,
-        number: u64,
-        peer: std::net::IpAddr,
-        resends: u64,
-        now: Time,
-    ) -> Session {
-        let Described {
-            path,
-            base,
-            content,
-            plain,
-        } = described;
-        Session {
-            number,
-            peer,
-            supported: None,
-            follows: false,
-            state: State::Ready,
-            pause_ok: false,
-            announced: false,
-            path: path.into(),
-            base: base.into(),
-            gen_id: content.entry,
-            previous_id: 0,
-            one_control: false,
-            legs: Vec::new(),
-            last_spec: Spec::default(),
-            route: None,
-            rtx: None,
-            fec: None,
-            conn: None,
-            flow: None,
-            tail: None,
-            last_flow: None,
-            bandwidth: 0,
-            lag_ms: 0,
-            speed_milli: None,
-            block_size: None,
-            resume_at: None,
-            change: super::session::Change::None,
-            resends: crate::rate::bucket::TokenBucket::new(resends, resends, now),
-            plain: plain.map(Box::new),
-            reporters: Vec::new(),
-            content,
-        }
-    }
-
-    fn by(self, supported: Option<Supported>, follows: bool, one_control: bool) -> Session {
-        Session {
-            supported,
-            follows,
-            one_control,
-            ..self
-        }
-    }
-
-    fn into_described(self) -> Described {
-        Described {
-            path: self.path.into(),
-            base: self.base.into(),
-            plain: self.plain.map(|p| *p),
-            content: self.content,
-        }
-    }
-
-    /// The first of two channels that no stream has.
-    pub fn free_channel(&self) -> u8 {
-        let used = |c: u8| {
-            self.legs
-                .iter()
-                .filter_map(|l| l.spec.interleaved)
-                .any(|p| p.first == c || p.second == Some(c))
-        };
-        (0..=252)
-            .step_by(2)
-            .find(|c| !used(*c) && !used(*c + 1))
-            .unwrap_or(254)
-    }
-}
-
-/// What a relative control URL names among the streams of a content; as generous as can be without
-/// doubt: `video=5`, `stream=5` and `audio` where there is one.
-pub(super) fn named(control: &str, streams: &[StreamInfo], one: bool) -> Option<Named> {
-    let control = control.strip_suffix('/').unwrap_or(control);
-    if control == RTX_CONTROL {
-        return Some(Named::Rtx);
-    }
-    if let Some(source) = control.strip_suffix(FEC_CONTROL) {
-        return match named(source.strip_suffix('/')?, streams, one)? {
-            Named::Streams(streams) => Some(Named::Fec(streams)),
-            _ => None,
-        };
-    }
-    let names = sdp::controls(streams, one);
-    let mut all = 0;
-    for (stream, name) in streams.iter().zip(&names) {
-        if name == control {
-            all |= 1u128 << (stream.number & 127);
-        }
-    }
-    if all != 0 {
-        return Some(Named::Streams(all));
-    }
-    let number = number_of(control)?;
-    streams
-        .iter()
-        .any(|s| s.number == number)
-        .then_some(Named::Streams(1 << (number & 127)))
-}
-
-fn number_of(control: &str) -> Option<u8> {
-    let (kind, number) = control.split_once('=')?;
-    matches!(kind, "stream" | "audio" | "video" | "track")
-        .then(|| number.parse().ok())
-        .flatten()
-}
-
-/// The presentation whose stream a path names by its last part, if that can name one.
-fn presentation_of(path: &str) -> Option<String> {
-    let path = path.strip_suffix('/').unwrap_or(path);
-    let path = path
-        .strip_suffix(FEC_CONTROL)
-        .and_then(|p| p.strip_suffix('/'))
-        .unwrap_or(path);
-    let (presentation, last) = path.rsplit_once('/')?;
-    let known = matches!(last, "audio" | "video" | RTX_CONTROL) || number_of(last).is_some();
-    (known && !presentation.is_empty()).then(|| presentation.to_owned())
-}
-
-/// Number of a content's packets for whom it is: what is too large for a frame cannot be served.
+/// True for packets that do not fit in a frame with their heads.
 pub(super) fn is_too_large(content: &Content) -> bool {
     content.packet_size as usize > usize::from(u16::MAX) - 64
 }

@@ -4,6 +4,7 @@
 //! thread. What the session must know of a flow that runs (its position, and how its packets were
 //! numbered) it reads from a [`Mark`] that both hold.
 
+mod demux;
 pub mod plain;
 #[cfg(test)]
 mod tests;

@@ -4,16 +4,17 @@
 use super::super::session::Session;
 use super::super::{Config, RTCP, RTP};
 use super::Mark;
+use super::demux::PlainFramer;
 use super::wme::name_of;
-use crate::asf::{Header, Packet, Payload};
+use crate::asf::{Header, Payload};
 use crate::content::{Content, Cue, StreamKind};
 use crate::machine::Time;
-use crate::media::{Datagrams, Framer, Lane, PacketMeta, SLOT_HEAD, Spray};
+use crate::media::{Datagrams, Framer, Lane};
 use crate::rtsp::plain::{self, Bitmap, Payloads, Wave, aac, h264, mpa};
 use crate::rtsp::range::{Npt, Range};
-use crate::rtsp::reader::{FRAME_HEAD, frame_head};
+use crate::rtsp::reader::frame_head;
 use crate::rtsp::rtcp::{Compound, SenderInfo};
-use crate::rtsp::rtp::{HEAD_LEN, Header as RtpHeader, ticks};
+use crate::rtsp::rtp::{HEAD_LEN, ticks};
 use crate::rtsp::rtp_info::StreamEntry;
 use crate::rtsp::sdp::{Format, Media, MediaKind, Presentation, Types};
 use crate::rtsp::transport::{Lower, Spec};
@@ -42,9 +43,9 @@ pub struct Streams {
 
 /// A stream that can be served.
 #[derive(Clone, Debug)]
-struct Source {
-    number: u8,
-    payload_type: u8,
+pub(super) struct Source {
+    pub(super) number: u8,
+    pub(super) payload_type: u8,
     codec: Codec,
     kbits: u32,
 }
@@ -76,22 +77,22 @@ impl Codec {
 
 /// A stream that was set up: what goes on from one flow to the next.
 #[derive(Debug)]
-struct Track {
-    source: Source,
+pub(super) struct Track {
+    pub(super) source: Source,
     url: String,
     spec: Spec,
-    ssrc: u32,
-    sequence: u16,
+    pub(super) ssrc: u32,
+    pub(super) sequence: u16,
     /// Added to all times, so that they cannot be guessed.
     offset: u32,
-    packets: u32,
-    bytes: u32,
+    pub(super) packets: u32,
+    pub(super) bytes: u32,
     partial: Option<Partial>,
     /// Nothing was sent since the flow began.
     resumed: bool,
     /// Media time of the next sender report.
     report_at: Option<u32>,
-    payloads: Payloads,
+    pub(super) payloads: Payloads,
 }
 
 /// A media object that is not whole yet.
@@ -324,14 +325,14 @@ impl Track {
     }
 
     /// That of an object; before the start of play time counts backward.
-    fn time_of(&self, presentation: u32, preroll: u32) -> u32 {
+    pub(super) fn time_of(&self, presentation: u32, preroll: u32) -> u32 {
         let clock = self.source.codec.clock();
         self.offset
             .wrapping_add(ticks(u64::from(presentation), clock))
             .wrapping_sub(ticks(u64::from(preroll), clock))
     }
 
-    fn channel(&self, place: u8) -> u8 {
+    pub(super) fn channel(&self, place: u8) -> u8 {
         let pair = self.spec.interleaved;
         pair.map_or(place, |p| match place {
             0 => p.first,
@@ -346,7 +347,7 @@ impl Track {
     }
 
     /// A piece of an object; the object when it is whole, with its time.
-    fn take(&mut self, payload: &Payload<'_>, send_time: u32) -> Option<(u32, Vec<u8>)> {
+    pub(super) fn take(&mut self, payload: &Payload<'_>, send_time: u32) -> Option<(u32, Vec<u8>)> {
         let size = payload.object_size.unwrap_or(payload.data.len() as u32);
         if payload.offset == 0 {
             self.partial = (size <= OBJECT_MAX).then(|| Partial {
@@ -372,7 +373,7 @@ impl Track {
     }
 
     /// Cut an object; what cannot be cut is left out.
-    fn cut(&mut self, object: &[u8], payload_max: usize) {
+    pub(super) fn cut(&mut self, object: &[u8], payload_max: usize) {
         let out = &mut self.payloads;
         let done = match &mut self.source.codec {
             Codec::H264(config) => config.nals(object).map(|nals| {
@@ -392,7 +393,12 @@ impl Track {
     }
 
     /// A sender report, if one is due.
-    fn report(&mut self, send_time: u32, origin: (u32, Duration), name: &str) -> Option<Vec<u8>> {
+    pub(super) fn report(
+        &mut self,
+        send_time: u32,
+        origin: (u32, Duration),
+        name: &str,
+    ) -> Option<Vec<u8>> {
         let due = self.report_at.is_none_or(|at| send_time >= at);
         if !due {
             return None;
@@ -412,143 +418,6 @@ impl Track {
             .sender_report(self.ssrc, &info, &[])
             .name(self.ssrc, name);
         Some(compound.finish())
-    }
-}
-
-/// Takes ASF packets apart and sends what is in them, stream by stream: as frames of each stream's
-/// channels, or on two lanes for each stream, RTP and RTCP.
-#[derive(Debug)]
-pub struct PlainFramer {
-    tracks: Vec<Rc<RefCell<Track>>>,
-    on_connection: bool,
-    packet_size: u32,
-    preroll: u32,
-    payload_max: usize,
-    /// Play time of the start, and the time since 1970 then.
-    origin: (u32, Duration),
-    name: String,
-    mark: Mark,
-}
-
-impl PlainFramer {
-    /// Give what an ASF packet becomes: number of the track, whether it is RTCP, the bytes.
-    fn each(&self, meta: &PacketMeta, packet: &[u8], emit: &mut dyn FnMut(usize, bool, &[u8])) {
-        for (n, track) in self.tracks.iter().enumerate() {
-            let report = track
-                .borrow_mut()
-                .report(meta.send_time, self.origin, &self.name);
-            if let Some(bytes) = report {
-                emit(n, true, &bytes);
-            }
-        }
-        // A bad packet is left out, the session goes on (ASF-32).
-        let Ok(packet) = Packet::parse(packet, self.packet_size) else {
-            return;
-        };
-        for payload in packet.payloads() {
-            let of = |t: &Rc<RefCell<Track>>| t.borrow().source.number == payload.stream;
-            let Some(n) = self.tracks.iter().position(of) else {
-                continue;
-            };
-            let Some(track) = self.tracks.get(n) else {
-                continue;
-            };
-            let mut track = track.borrow_mut();
-            if payload.compressed.is_some() {
-                for sub in payload.sub_objects() {
-                    self.object(&mut track, n, sub.presentation, sub.data, emit);
-                }
-            } else if let Some((at, bytes)) = track.take(&payload, meta.send_time) {
-                self.object(&mut track, n, at, &bytes, emit);
-            }
-        }
-    }
-
-    fn object(
-        &self,
-        track: &mut Track,
-        n: usize,
-        presentation: u32,
-        bytes: &[u8],
-        emit: &mut dyn FnMut(usize, bool, &[u8]),
-    ) {
-        track.cut(bytes, self.payload_max);
-        let time = track.time_of(presentation, self.preroll);
-        let mut whole = Vec::with_capacity(HEAD_LEN + self.payload_max);
-        let payloads = std::mem::take(&mut track.payloads);
-        for payload in payloads.iter() {
-            let header = RtpHeader {
-                marker: payload.marker,
-                payload_type: track.source.payload_type,
-                sequence: track.sequence,
-                timestamp: time.wrapping_add(payload.ticks),
-                ssrc: track.ssrc,
-            };
-            whole.clear();
-            whole.extend_from_slice(&header.emit());
-            whole.extend_from_slice(payload.bytes);
-            track.sequence = track.sequence.wrapping_add(1);
-            track.packets = track.packets.wrapping_add(1);
-            track.bytes = track.bytes.wrapping_add(payload.bytes.len() as u32);
-            emit(n, false, &whole);
-        }
-        track.payloads = payloads;
-    }
-}
-
-impl Framer for PlainFramer {
-    fn in_place(&self) -> bool {
-        false
-    }
-
-    fn stamp(&self, _: u32, _: &PacketMeta, _: bool, _: &mut [u8; SLOT_HEAD]) {}
-
-    fn begin(&self, _: &mut Vec<u8>) {}
-
-    fn put(&self, sequence: u32, meta: &PacketMeta, _: bool, packet: &[u8], out: &mut Vec<u8>) {
-        debug_assert!(self.on_connection);
-        let mut frames: Vec<(usize, bool, Vec<u8>)> = Vec::new();
-        self.each(meta, packet, &mut |n, rtcp, bytes| {
-            frames.push((n, rtcp, bytes.to_vec()));
-        });
-        for (n, rtcp, bytes) in frames {
-            let Some(track) = self.tracks.get(n) else {
-                continue;
-            };
-            let channel = track.borrow().channel(u8::from(rtcp));
-            if let Some(head) = frame_head(channel, bytes.len()) {
-                out.extend_from_slice(&head);
-                out.extend_from_slice(&bytes);
-            }
-        }
-        self.mark.advance(sequence.wrapping_add(1), meta);
-    }
-
-    fn spray(
-        &self,
-        sequence: u32,
-        meta: &PacketMeta,
-        _: bool,
-        packet: &[u8],
-        sink: &mut dyn Spray,
-    ) {
-        let mut first = 0u32;
-        self.each(meta, packet, &mut |n, rtcp, bytes| {
-            let lane = 2 * n + usize::from(rtcp);
-            first += u32::from(lane == 0);
-            sink.datagram(lane, &mut |out| out.extend_from_slice(bytes));
-        });
-        self.mark.advance(sequence.wrapping_add(first), meta);
-    }
-
-    fn finish(&self, _: usize, _: &mut Vec<u8>) {}
-
-    fn overhead(&self) -> u32 {
-        (FRAME_HEAD + HEAD_LEN) as u32
-    }
-
-    fn keeps_padding(&self) -> bool {
-        false
     }
 }
 
