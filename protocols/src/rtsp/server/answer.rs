@@ -5,7 +5,7 @@ use super::request::{Exchange, Kind};
 use super::session::id_text;
 use crate::content::{Content, Refusal};
 use crate::machine::{ConnId, Output, Report, Time};
-use crate::rtsp::cache_control::{CacheControl, Events};
+use crate::rtsp::cache_control::CacheControl;
 use crate::rtsp::fields::Session as SessionValue;
 use crate::rtsp::head;
 use crate::wmsp::features::{self, Supported};
@@ -222,31 +222,6 @@ pub(super) fn explain(refusal: Refusal) -> (u16, &'static str) {
         Refusal::Unsupported => (415, "the content cannot be served in this way"),
         Refusal::Corrupt => (500, "the content is damaged"),
         Refusal::Internal => (500, "internal error"),
-    }
-}
-
-/// What caches are told of a content (RTSP-62, RTSP-63, RTSP-89).
-pub(super) fn caching(content: &Content) -> CacheControl {
-    let allowed = content.caching.allowed;
-    if !allowed && !content.broadcast && !content.playlist {
-        return CacheControl::default();
-    }
-    let on_demand = !content.broadcast;
-    CacheControl {
-        no_cache: !allowed,
-        max_age: allowed.then_some(if on_demand {
-            content.caching.max_age
-        } else {
-            0
-        }),
-        must_revalidate: allowed,
-        proxy_revalidate: allowed && on_demand,
-        content_size: content.file_size.filter(|_| allowed && !content.playlist),
-        proxy_split: allowed && content.broadcast,
-        broadcast: content.broadcast,
-        playlist: content.playlist,
-        events: Events::default(),
-        ..CacheControl::default()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Describe, GetContentInfo, SendEvent, and who may ask (MS-RTSP 3.2.5.3, 3.2.5.4).
 
-use super::answer::{PUBLIC, Reply, caching};
+use super::answer::{PUBLIC, Reply};
 use super::conn::Described;
 use super::request::{Exchange, Kind};
 use super::setup::is_too_large;
@@ -8,6 +8,7 @@ use super::{Server, media};
 use crate::auth::{Challenge, Credentials};
 use crate::content::Content;
 use crate::machine::{ClientLog, ConnId, Output, Report, Time};
+use crate::rtsp::cache_control::CacheControl;
 use crate::rtsp::fields::wants_one_control;
 use crate::rtsp::head::Target;
 
@@ -65,7 +66,7 @@ impl Server {
         };
         let mut reply = Reply {
             plain: plain.is_some(),
-            cache: Some(caching(&content)),
+            cache: Some(CacheControl::of(&content, self.config.remote_log)),
             ..Reply::default()
         };
         reply = reply.with("Content-Base", format!("{base}/"));
@@ -110,7 +111,7 @@ impl Server {
         let mut reply = Reply::default();
         if let Some(content) = content {
             if ex.kind == Kind::ContentInfo {
-                reply.cache = Some(caching(&content));
+                reply.cache = Some(CacheControl::of(&content, self.config.remote_log));
             }
             self.release(content.id);
         }

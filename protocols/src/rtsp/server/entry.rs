@@ -1,6 +1,5 @@
 //! The end of an entry, and what follows it (MS-RTSP 3.2.4.1, 3.2.4.2; rtsp-wme.md 7).
 
-use super::answer::caching;
 use super::conn::{Job, Line};
 use super::play::rtp_info;
 use super::session::{Change, Leg, Session, State, id_text};
@@ -10,6 +9,7 @@ use crate::entry::predict;
 use crate::machine::{ConnId, Output, Ticket, Time};
 use crate::media::{FlowEnd, FlowEvent, FlowId};
 use crate::rtsp::body::{ContentType, EndOfStream, EndReason};
+use crate::rtsp::cache_control::CacheControl;
 use crate::rtsp::fields::NOTICE_END_OF_STREAM;
 use crate::rtsp::head::{self, Method};
 use crate::rtsp::rtp_info::{self, StreamEntry};
@@ -346,7 +346,10 @@ impl Server {
             .header("Session", id_text(id))
             .header("X-Playlist-Gen-Id", s.gen_id)
             .header("X-Broadcast-Id", s.content.broadcast_id)
-            .header("Cache-Control", caching(&s.content));
+            .header(
+                "Cache-Control",
+                CacheControl::of(&s.content, self.config.remote_log),
+            );
         if let Some(cue) = cue {
             let entries = self.predictions(s, cue);
             out.header("X-RTP-Info", rtp_info::write(&entries));

@@ -97,6 +97,8 @@ pub struct Config {
     pub resends_per_second_max: u32,
     /// Begin the next entry of a playlist with streams of our choice, if the client agrees (RTSP-115).
     pub predictive: bool,
+    /// Ask caches for rendering logs.
+    pub remote_log: bool,
     /// Serve contents of other codecs to players that do not ask for RTSP-WME.
     pub plain: bool,
     /// Value of the `Server` header in what is about such a content: behind `WMServer/` FFmpeg and
@@ -133,6 +135,7 @@ impl Config {
             heartbeat: Duration::from_secs(30),
             resends_per_second_max: 512,
             predictive: true,
+            remote_log: true,
             plain: true,
             plain_server: "Ringcast".to_owned(),
             unix_origin: None,

@@ -2,7 +2,7 @@
 
 use super::answer::Reply;
 use super::conn::{Job, Line};
-use super::media::wme::{DatagramFramer, FrameFramer, Stream, range_of};
+use super::media::wme::{DatagramFramer, FrameFramer, Stream};
 use super::media::{Mark, plain};
 use super::request::{Exchange, Stage};
 use super::session::{Change, Flow, Route, Session, State};
@@ -411,7 +411,7 @@ pub(super) fn rtp_info(s: &Session, cue: Option<&Cue>) -> Vec<StreamEntry> {
 fn whole_range(s: &Session) -> Range {
     match s.is_plain() {
         true => plain::range_of(&s.content),
-        false => range_of(&s.content),
+        false => Range::of(&s.content),
     }
 }
 
@@ -421,7 +421,7 @@ fn range_from(s: &Session, cue: &Cue) -> Range {
         Range::Npt {
             start: Some(Npt::Millis(first)),
             end,
-        } => Range::Npt {
+        } if !s.content.broadcast => Range::Npt {
             start: Some(Npt::Millis(first + u64::from(cue.send_time))),
             end,
         },

@@ -43,7 +43,7 @@ const PACKET: &[u8] = &[
     0x9d, 0x9e, 0x9f, 0xa0, 0xa1, 0xa2, 0xa3,
 ];
 
-// RTSP-03, RTSP-06, RTSP-07, RTSP-11: the row of the reference's table, with its frame in front.
+// RTSP-03, RTSP-06, RTSP-07, RTSP-08, RTSP-11: the row of the reference's table, with its frame in front.
 #[test]
 fn a_frame_is_that_of_the_reference() {
     let framer = FrameFramer::new(stream(Form::Inclusive, 100), 0);

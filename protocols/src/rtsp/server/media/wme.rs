@@ -8,7 +8,7 @@ use crate::content::Content;
 use crate::media::{Framer, PacketMeta, SLOT_HEAD, Spray};
 use crate::rtsp::fec::Encoder;
 use crate::rtsp::payload::{Form, PAYLOAD_TYPE, PacketHead, Packetizer, Unit};
-use crate::rtsp::range::{Npt, Range as PlayRange};
+use crate::rtsp::range::Range as PlayRange;
 use crate::rtsp::rtp::{HEAD_LEN, Packet};
 use crate::rtsp::sdp::{self, FecOffer, Media, Presentation, Types};
 use crate::rtsp::slim::slim;
@@ -234,12 +234,7 @@ pub(in crate::rtsp::server) fn describe(
             section.fec = config
                 .fec
                 .filter(|_| config.rtp_port != 0)
-                .map(|fec| FecOffer {
-                    payload_type: sdp::FEC_PAYLOAD_TYPE,
-                    url,
-                    span: fec.span() as u8,
-                    per_span: fec.per_span() as u8,
-                });
+                .map(|fec| FecOffer::of(fec, url));
             section
         })
         .collect();
@@ -255,7 +250,7 @@ pub(in crate::rtsp::server) fn describe(
         control: format!("{base}/"),
         kbits: None,
         etag: content.caching.etag.clone(),
-        range: Some(range_of(content)),
+        range: Some(PlayRange::of(content)),
         packet_size: Some(content.packet_size),
         types: Types::of(content),
         description: description(content),
@@ -263,18 +258,6 @@ pub(in crate::rtsp::server) fn describe(
         media: sections,
     }
     .write()
-}
-
-/// Where a content can be played: its axis begins with the preroll.
-pub(in crate::rtsp::server) fn range_of(content: &Content) -> PlayRange {
-    let start = u64::from(content.preroll);
-    if content.broadcast {
-        return PlayRange::Npt {
-            start: Some(Npt::Now),
-            end: None,
-        };
-    }
-    PlayRange::npt(start, content.duration.map(|d| start + d))
 }
 
 pub(in crate::rtsp::server) fn name_of(content: &Content) -> String {
