@@ -5,6 +5,7 @@
 //! how long it can be left alone. Media bytes do not pass through a server machine: it describes
 //! a [`media::FlowStart`] and the driver sends the packets.
 
+mod access;
 pub mod asf;
 pub mod auth;
 pub mod client;

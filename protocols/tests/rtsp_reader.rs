@@ -86,7 +86,7 @@ fn requests_responses_and_frames_in_one_stream() {
     assert_eq!(got.len(), 6);
 }
 
-// RTSP-138: the request that GStreamer sends back, a NUL behind the body it names first.
+// The request that GStreamer sends back, a NUL behind the body it names first.
 #[test]
 fn an_echoed_end_of_stream() {
     let (got, refused) = at_every_split(

@@ -1,6 +1,7 @@
 //! `Cache-Control` of descriptions and content information (MS-RTSP 2.2.6.2; rtsp-wme.md 5.3).
 
 use super::text::{number, pair, split, unquoted};
+use crate::content::Content;
 use std::fmt;
 
 /// The directives. None of them set means that no policy is known, which is written as `no-cache`
@@ -47,6 +48,31 @@ pub struct Events {
 }
 
 impl CacheControl {
+    /// What a server says of a content. `remote_log` asks caches and players for rendering logs
+    /// (WMLOG-27).
+    pub fn of(content: &Content, remote_log: bool) -> CacheControl {
+        if !content.caching.allowed {
+            // RTSP-89
+            return CacheControl::default();
+        }
+        let live = content.broadcast;
+        CacheControl {
+            max_age: Some(if live { 0 } else { content.caching.max_age }),
+            must_revalidate: true,
+            proxy_revalidate: true,
+            // RTSP-63; and not of playlists, as Windows Media Services have it.
+            content_size: content.file_size.filter(|_| !live && !content.playlist),
+            events: Events {
+                log: remote_log,
+                ..Events::default()
+            },
+            proxy_split: live,
+            broadcast: live,
+            playlist: content.playlist,
+            ..CacheControl::default()
+        }
+    }
+
     /// Read a value (RTSP-62). Unknown directives and unreadable numbers are passed over (RTSP-61).
     pub fn parse(value: &str) -> CacheControl {
         let mut all = CacheControl::default();

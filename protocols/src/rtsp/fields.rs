@@ -1,7 +1,7 @@
 //! The values of the smaller headers (MS-RTSP 2.2.6).
 
 use super::Fault;
-use super::text::{milli, number, pair, split, unquoted};
+use super::text::{milli, number, pair, split};
 use crate::auth::Scheme;
 use crate::content::Accel;
 use crate::wmsp::version::Version;
@@ -337,9 +337,4 @@ impl UserAgent {
 /// all sections of its description must have the same control URL (rtsp-wme.md 8.2).
 pub fn wants_one_control(user_agent: &str) -> bool {
     user_agent.trim_start().starts_with("GStreamer/")
-}
-
-/// The value of a quoted or bare string.
-pub fn string_value(value: &str) -> &str {
-    unquoted(value.trim())
 }

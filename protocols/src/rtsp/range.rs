@@ -3,6 +3,7 @@
 
 use super::Fault;
 use super::text::{milli, number};
+use crate::content::{Content, Start};
 use std::fmt;
 
 const PRODUCTION: &str = "Range";
@@ -170,7 +171,32 @@ impl Range {
         }
     }
 
-    /// Read a value. A `;time=` behind it has no meaning here and is passed over (RTSP-61).
+    /// Where a content can be played: from its preroll on, to the end if there is one.
+    pub fn of(content: &Content) -> Range {
+        let start = u64::from(content.preroll);
+        let duration = content.duration.filter(|_| !content.broadcast);
+        Range::npt(start, duration.map(|d| start.saturating_add(d)))
+    }
+
+    /// The point that is asked for. Play time counts the preroll (ms), and what is before its end is the
+    /// beginning: FFmpeg asks for 0. Only an end, and the live point, are the beginning too.
+    pub fn start(&self, preroll: u32) -> Start {
+        let time = |ms: u64| match ms.saturating_sub(u64::from(preroll)) {
+            0 => Start::Beginning,
+            ms => Start::Time(u32::try_from(ms).unwrap_or(u32::MAX)),
+        };
+        match *self {
+            Range::Npt { start, .. } => match start {
+                Some(Npt::Millis(ms)) => time(ms),
+                Some(Npt::Now) | None => Start::Beginning,
+            },
+            Range::Smpte { rate, start, .. } => time(start.millis(rate)),
+            Range::Byte { first, .. } => Start::Byte(first),
+            Range::Packet { first, .. } => Start::Packet(u32::try_from(first).unwrap_or(u32::MAX)),
+        }
+    }
+
+    /// Read a value. A `;time= behind it has no meaning here and is passed over (RTSP-61).
     ///
     /// # Errors
     /// Another unit (`clock` among them), several ranges, a value that breaks its grammar.

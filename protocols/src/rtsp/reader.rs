@@ -94,6 +94,14 @@ impl Reader {
         self.base
     }
 
+    /// Everything from this offset of the stream on that was taken in, as long as nothing was pushed
+    /// since it was given out: with a message's own offset, it and what waits behind it.
+    pub fn unread_from(&self, offset: u64) -> &[u8] {
+        let back = usize::try_from(self.base.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let start = self.done.checked_sub(back);
+        start.and_then(|start| self.buf.get(start..)).unwrap_or(&[])
+    }
+
     /// Go on as far as the bytes reach.
     ///
     /// # Errors

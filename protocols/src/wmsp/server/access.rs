@@ -1,39 +1,17 @@
 //! Who asks: credentials out of requests, challenges into replies (MS-WMSP 3.2.5.1).
-//!
-//! The machine knows no secrets and believes nobody: it hands on what a client gave and remembers
-//! for each connection what the application said about it.
 
 use super::answer::{Answering, ReplyBody};
 use super::conn::Stage;
 use super::exchange::Exchange;
 use super::session::Held;
 use super::{Asker, Server};
-use crate::auth::{Authorization, Challenge, Credentials, Identity, Offer, Scheme, ntlm};
+use crate::auth::{Challenge, Credentials};
 use crate::content::{Answer, Question, Recheck};
 use crate::http::head::{Method, Version};
 use crate::machine::{ConnId, Output, Report, Time};
-use std::sync::Arc;
-
-/// Wrong proofs that one connection may give before it is closed.
-const FAILURES_MAX: u8 = 8;
-
-/// How much of a wrong user name is told.
-const NAME_CHARS_TOLD: usize = 64;
-
-/// What is known of a connection's client.
-#[derive(Debug, Default)]
-pub(super) struct Access {
-    /// It proved to be them (WMSP-95).
-    identity: Option<Arc<Identity>>,
-    /// NTLM has begun; good for the next message.
-    handshake: Option<Arc<ntlm::Handshake>>,
-    failures: u8,
-}
 
 impl Server {
     /// What a request gives to prove who asks.
-    ///
-    /// A scheme that is not known counts as nothing, so that the client is told which ones are.
     pub(super) fn credentials(
         &mut self,
         conn: ConnId,
@@ -43,34 +21,8 @@ impl Server {
             return Ok(None);
         };
         let head = &ex.request.head;
-        let given = match head.get("Authorization") {
-            Some(value) => Authorization::parse(value).map_err(|e| e.to_string())?,
-            None => None,
-        };
-        Ok(match given {
-            Some(Authorization::Basic { user, password }) => {
-                Some(Credentials::Basic { user, password })
-            }
-            Some(Authorization::Digest(authorization)) => {
-                // A proxy between protocols tells what the client signed (wmsp.md 6).
-                let verb = head.get("X-Proxy-Client-Verb").map(str::trim);
-                let method = verb.filter(|v| !v.is_empty()).unwrap_or(name(&head.method));
-                Some(Credentials::Digest {
-                    authorization,
-                    method: method.to_owned(),
-                    target: head.target(),
-                })
-            }
-            Some(Authorization::Ntlm(token)) => {
-                // Who begins anew may be somebody else.
-                c.access.identity = None;
-                Some(Credentials::Ntlm {
-                    token,
-                    handshake: c.access.handshake.take(),
-                })
-            }
-            None => c.access.identity.clone().map(Credentials::Connection),
-        })
+        c.access
+            .credentials(head, name(&head.method), head.target())
     }
 
     /// Remember who a connection belongs to, if the answer says so. Gives the answer itself.
@@ -81,7 +33,7 @@ impl Server {
         if let Some(Asker::Conn(conn)) = asker
             && let Some(c) = self.conns.get_mut(&conn)
         {
-            c.access.identity = Some(identity);
+            c.access.remember(identity);
         }
         *answer
     }
@@ -118,16 +70,10 @@ impl Server {
         let Some(c) = self.conns.get_mut(&conn) else {
             return;
         };
-        // WMSP-93
-        let offers = challenge.choose(ex.request.head.list("X-Accept-Authentication"));
-        for offer in &offers {
-            if let Offer::Ntlm { handshake } = offer {
-                c.access.handshake.clone_from(handshake);
-            }
-        }
-        if let Some(user) = &challenge.rejected {
-            let user: String = user.chars().take(NAME_CHARS_TOLD).collect();
-            c.access.failures = c.access.failures.saturating_add(1);
+        let demand = c
+            .access
+            .demand(challenge, ex.request.head.list("X-Accept-Authentication"));
+        if let Some(user) = &demand.rejected {
             self.out.push_back(Output::Report(Box::new(Report::Refused {
                 peer: c.peer,
                 target: ex.target(),
@@ -136,22 +82,21 @@ impl Server {
                 reason: format!("wrong credentials for user {user:?}"),
             })));
         }
-        let tired = c.access.failures >= FAILURES_MAX;
+        let tired = demand.tired;
         // WMSP-95: NTLM goes on where it began, also with a client of HTTP/1.0 that did not say so.
-        let binds = offers.iter().any(|o| o.scheme() == Scheme::Ntlm);
         let is_10 = ex.version() == Version::Http10;
         let refuses = ex
             .request
             .head
             .list("Connection")
             .any(|v| v.eq_ignore_ascii_case("close"));
-        let keep = binds && is_10 && !refuses && !tired;
+        let keep = demand.binds && is_10 && !refuses && !tired;
         let close = tired || (ex.wants_close() && !keep);
         let bytes = self.compose(
             &ex,
             401,
             &Answering {
-                challenges: offers.iter().map(|o| o.header()).collect(),
+                challenges: demand.headers,
                 body: ReplyBody::Length(0),
                 keep,
                 close,

@@ -1,10 +1,10 @@
 //! Connections: requests in, one at a time; replies out, in order.
 
-use super::access::Access;
 use super::exchange::Exchange;
 use super::session::State;
 use super::timers::Timer;
 use super::{Owner, Server};
+use crate::access::Access;
 use crate::content::ContentId;
 use crate::http::Refused;
 use crate::http::head::Version;
