@@ -10,21 +10,22 @@ use crate::ops::config::{Config, Size};
 use crate::ops::log::{LogIdentity, LogWriter};
 use crate::ops::metrics::{Facts, Metrics};
 use crate::policy::Limiter;
-use crate::rt::{self, CoreThread, DoorbellHandle};
+use crate::rt::net::Bound;
+use crate::rt::{self, BoundDatagrams, CoreThread, DoorbellHandle};
 use crate::shard::{Message, Shard, ShardParts};
 use crate::source::Indexing;
 use control::Controller;
 use listeners::{Sockets, bind};
 use protocols::content::Protocol;
 use protocols::machine::{Channel, CoreId, Machine, Service};
-use protocols::{mmsp, wmsp};
+use protocols::{mmsp, rtsp, wmsp};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Part of the configured memory that files' packets may take; the rest is for rings.
 const CACHE_SHARE: u64 = 2;
@@ -93,6 +94,8 @@ pub struct Addresses {
     pub http: Vec<SocketAddr>,
     /// MMS listeners, likewise; datagrams have the same ports.
     pub mms: Vec<SocketAddr>,
+    /// RTSP listeners, likewise.
+    pub rtsp: Vec<SocketAddr>,
     /// The admin port.
     pub admin: Option<SocketAddr>,
 }
@@ -178,6 +181,7 @@ impl Server {
                 indexing: indexing.clone(),
                 host: host.clone(),
                 mms_port: addresses.mms.first().map(SocketAddr::port),
+                rtsp_port: addresses.rtsp.first().map(SocketAddr::port),
                 cache_bytes,
                 send_buffer: config.listen.sndbuf.map(buffer_bytes),
             };
@@ -293,37 +297,43 @@ async fn run_core(
     ready: mpsc::Sender<Vec<RawFd>>,
 ) {
     let shard = Shard::new(parts);
-    let Machines { http, mms } = machines;
-    let mut fds = Vec::new();
-    let http: Box<dyn Machine> = Box::new(wmsp::server::Server::new(http));
-    let mms: Box<dyn Machine> = Box::new(mmsp::server::Server::new(mms));
-    for (machine, service, protocol, listeners, datagrams) in [
-        (
-            http,
-            Service::Http,
-            Protocol::Http,
+    let Machines {
+        http,
+        mms,
+        mut rtsp,
+    } = machines;
+    let mut rtp = Vec::new();
+    if let Some(pair) = sockets.rtp {
+        rtsp.rtp_port = pair.port;
+        rtp.extend(pair.rtp.into_iter().map(|s| (rtsp::server::RTP, s)));
+        rtp.extend(pair.rtcp.into_iter().map(|s| (rtsp::server::RTCP, s)));
+    }
+    let on_mms_port = |socket| (mms.channel, socket);
+    let mms_datagrams = sockets.mms_datagrams.into_iter().map(on_mms_port).collect();
+    let fds = [
+        serve(
+            &shard,
+            Box::new(wmsp::server::Server::new(http)),
+            (Service::Http, Protocol::Http),
             sockets.http,
             Vec::new(),
         ),
-        (
-            mms,
-            Service::Mms,
-            Protocol::Mmst,
+        serve(
+            &shard,
+            Box::new(mmsp::server::Server::new(mms.clone())),
+            (Service::Mms, Protocol::Mmst),
             sockets.mms,
-            sockets.mms_datagrams,
+            mms_datagrams,
         ),
-    ] {
-        let local = listeners.first().map_or(NOWHERE, |bound| bound.local);
-        let front = shard.add_front(Front::new(machine, service, protocol, local));
-        for socket in datagrams {
-            receive(&shard, front, Channel(0), socket);
-        }
-        fds.extend(
-            listeners
-                .into_iter()
-                .map(|bound| listen(&shard, front, bound)),
-        );
-    }
+        serve(
+            &shard,
+            Box::new(rtsp::server::Server::new(rtsp)),
+            (Service::Rtsp, Protocol::Rtspt),
+            sockets.rtsp,
+            rtp,
+        ),
+    ]
+    .concat();
     match bell.listen() {
         Ok(bell) => {
             let shard = Rc::clone(&shard);
@@ -338,6 +348,23 @@ async fn run_core(
     if ready.send(fds).is_ok() {
         shard.run().await;
     }
+}
+
+/// Put a front end on a core. Returns the descriptors of its listeners.
+fn serve(
+    shard: &Rc<Shard>,
+    machine: Box<dyn Machine>,
+    (service, protocol): (Service, Protocol),
+    listeners: Vec<Bound>,
+    datagrams: Vec<(Channel, BoundDatagrams)>,
+) -> Vec<RawFd> {
+    let local = listeners.first().map_or(NOWHERE, |bound| bound.local);
+    let front = shard.add_front(Front::new(machine, service, protocol, local));
+    for (channel, socket) in datagrams {
+        receive(shard, front, channel, socket);
+    }
+    let listen_on = |bound| listen(shard, front, bound);
+    listeners.into_iter().map(listen_on).collect()
 }
 
 /// The cores did not report: the first one's error says why.
@@ -373,6 +400,7 @@ fn start_admin(
 struct Machines {
     http: wmsp::server::Config,
     mms: mmsp::server::Config,
+    rtsp: rtsp::server::Config,
 }
 
 impl Machines {
@@ -387,8 +415,20 @@ impl Machines {
         mms.version = config.server.version.announced();
         mms.request_timeout = config.limits.header_timeout.get();
         mms.udp = config.listen.mms_udp;
-        Ok(Machines { http, mms })
+        let mut rtsp = rtsp::server::Config::new(core, cores as u8, rt::random_seed()?);
+        rtsp.server = config.server.version.wm_server();
+        rtsp.request_timeout = config.limits.header_timeout.get();
+        // Until the sockets are known.
+        rtsp.rtp_port = 0;
+        rtsp.unix_origin = unix_origin();
+        Ok(Machines { http, mms, rtsp })
     }
+}
+
+/// The wall clock's time at the origin of the cores' clock.
+fn unix_origin() -> Option<Duration> {
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+    unix.checked_sub(Duration::from_micros(rt::now().micros()))
 }
 
 /// The CPUs to pin cores to.

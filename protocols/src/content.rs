@@ -49,6 +49,15 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// The same family with media over UDP. A session may choose that after it has opened its content.
+    pub const fn beside(self) -> Protocol {
+        match self {
+            Protocol::Mmst | Protocol::Mmsu => Protocol::Mmsu,
+            Protocol::Rtspt | Protocol::Rtspu => Protocol::Rtspu,
+            Protocol::Wmsp | Protocol::Http => self,
+        }
+    }
+
     /// The name used in metric labels and logs.
     pub const fn name(self) -> &'static str {
         match self {

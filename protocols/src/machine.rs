@@ -84,6 +84,8 @@ pub enum Service {
     Http,
     /// The MMS port's.
     Mms,
+    /// The RTSP port's.
+    Rtsp,
 }
 
 /// What happens to a machine.

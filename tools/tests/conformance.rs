@@ -8,9 +8,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The families of requirements and the number of the last one in each.
-const FAMILIES: [(&str, u32); 5] = [
+const FAMILIES: [(&str, u32); 6] = [
     ("WMSP", 125),
     ("MMSP", 110),
+    ("RTSP", 140),
     ("ASF", 68),
     ("BW", 57),
     ("WMLOG", 50),

@@ -176,6 +176,10 @@ pub struct Listen {
     pub mms_udp: bool,
     /// RTSP.
     pub rtsp: Vec<SocketAddr>,
+    /// Media over UDP is offered to RTSP players; without, they get it over TCP.
+    pub rtsp_udp: bool,
+    /// Where the UDP ports of RTSP's media begin: each core takes the first free pair from here on.
+    pub rtsp_udp_port: u16,
     /// Metrics, health, API. `None`: no admin port.
     pub admin: Option<SocketAddr>,
     /// TCP congestion control, set on the listeners (design decision 19).
@@ -194,6 +198,8 @@ impl Default for Listen {
             mms: Vec::new(),
             mms_udp: true,
             rtsp: Vec::new(),
+            rtsp_udp: true,
+            rtsp_udp_port: 5004,
             admin: None,
             congestion: "cubic".to_owned(),
             backlog: 4096,

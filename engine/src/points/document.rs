@@ -11,6 +11,9 @@ use std::sync::Arc;
 /// The port that mms:// means when it names none.
 const MMS_PORT: u16 = 1755;
 
+/// The same of rtsp://.
+const RTSP_PORT: u16 = 554;
+
 /// Files of a directory that its announcement and the overview list.
 const LISTED_FILES_MAX: usize = 500;
 
@@ -82,10 +85,12 @@ pub fn overview(shard: &Shard, request: &OpenRequest) -> Answer {
 
 /// URLs of a content, in the order in which players should try them.
 fn urls(shard: &Shard, host: &str, path: &str) -> Vec<String> {
-    vec![
-        format!("http://{host}{path}"),
-        format!("mms://{}{path}", mms_host(shard, host)),
-    ]
+    let mut urls = vec![format!("http://{host}{path}")];
+    if let Some(port) = shard.rtsp_port() {
+        urls.push(format!("rtsp://{}{path}", with_port(host, port, RTSP_PORT)));
+    }
+    urls.push(format!("mms://{}{path}", mms_host(shard, host)));
+    urls
 }
 
 /// Where MMS is served. If it is not, players that open mms:// go on to HTTP by themselves, on the
@@ -94,13 +99,19 @@ fn mms_host(shard: &Shard, host: &str) -> String {
     let Some(port) = shard.mms_port() else {
         return host.to_owned();
     };
+    with_port(host, port, MMS_PORT)
+}
+
+/// A host that came with the port of HTTP, with another port; without one if it is the usual.
+fn with_port(host: &str, port: u16, usual: u16) -> String {
     let bare = match host.rsplit_once(':') {
         Some((bare, port)) if port.bytes().all(|b| b.is_ascii_digit()) => bare,
         _ => host,
     };
-    match port {
-        MMS_PORT => bare.to_owned(),
-        port => format!("{bare}:{port}"),
+    if port == usual {
+        bare.to_owned()
+    } else {
+        format!("{bare}:{port}")
     }
 }
 

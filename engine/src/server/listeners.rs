@@ -13,6 +13,9 @@ const SEND_BUFFER_IDLE: usize = 64 << 10;
 /// Ports that are tried when any will do and it has to be free for TCP and UDP.
 const ANY_PORT_TRIES: usize = 32;
 
+/// Pairs of ports that are looked at for RTP.
+const RTP_PAIR_TRIES: usize = 512;
+
 /// The sockets of one core.
 #[derive(Default)]
 pub struct Sockets {
@@ -22,12 +25,26 @@ pub struct Sockets {
     pub mms: Vec<Bound>,
     /// The same ports, for datagrams.
     pub mms_datagrams: Vec<BoundDatagrams>,
+    /// RTSP.
+    pub rtsp: Vec<Bound>,
+    /// RTP and RTCP of RTSP sessions over UDP, if there are any.
+    pub rtp: Option<RtpPair>,
+}
+
+/// The UDP ports that one core sends RTSP's media from.
+pub struct RtpPair {
+    /// Port of RTP; RTCP has the next one.
+    pub port: u16,
+    /// RTP, one for each address that RTSP listens on.
+    pub rtp: Vec<BoundDatagrams>,
+    /// RTCP, likewise.
+    pub rtcp: Vec<BoundDatagrams>,
 }
 
 impl Sockets {
     /// Everything that connections are accepted on.
     pub fn listeners(&self) -> impl Iterator<Item = &Bound> {
-        self.http.iter().chain(&self.mms)
+        self.http.iter().chain(&self.mms).chain(&self.rtsp)
     }
 }
 
@@ -61,7 +78,57 @@ pub fn bind(config: &Config, cores: usize) -> Result<(Vec<Sockets>, Addresses), 
             core.mms_datagrams.push(socket);
         }
     }
+    for asked in &config.listen.rtsp {
+        let listeners = listeners(*asked, cores, &options)?;
+        addresses.rtsp.push(listeners[0].local);
+        for (core, listener) in sockets.iter_mut().zip(listeners) {
+            core.rtsp.push(listener);
+        }
+    }
+    if config.listen.rtsp_udp && !addresses.rtsp.is_empty() {
+        let mut from = config.listen.rtsp_udp_port;
+        for core in &mut sockets {
+            let pair = rtp_pair(&addresses.rtsp, from)?;
+            from = pair.port.saturating_add(2);
+            core.rtp = Some(pair);
+        }
+    }
     Ok((sockets, addresses))
+}
+
+/// The first pair of an even and an odd port that is free on all of these addresses.
+fn rtp_pair(addresses: &[SocketAddr], from: u16) -> Result<RtpPair, StartError> {
+    let first = from.saturating_add(from & 1);
+    let mut last = None;
+    for port in (first..u16::MAX).step_by(2).take(RTP_PAIR_TRIES) {
+        match all_free(addresses, port) {
+            Ok(pair) => return Ok(pair),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| StartError::Listen {
+        address: addresses[0],
+        error: io::Error::other("no UDP ports are left for RTP"),
+    }))
+}
+
+fn all_free(addresses: &[SocketAddr], port: u16) -> Result<RtpPair, StartError> {
+    let bind = |port: u16| {
+        let mut seen = Vec::new();
+        let mut bound = Vec::new();
+        for address in addresses {
+            if !seen.contains(&address.ip()) {
+                seen.push(address.ip());
+                bound.extend(datagrams(SocketAddr::new(address.ip(), port), 1)?);
+            }
+        }
+        Ok(bound)
+    };
+    Ok(RtpPair {
+        port,
+        rtp: bind(port)?,
+        rtcp: bind(port + 1)?,
+    })
 }
 
 fn listeners(

@@ -1,6 +1,7 @@
 //! The flows of a core: starting, commanding and pumping them, and when each has its turn.
 
 use super::flow::{CATCHING_UP, Flow, Pumped, Turning};
+use super::journal::FlowCounters;
 use super::outlet::Outlet;
 use super::spray::DATAGRAM_CADENCE;
 use super::wheel::{Seat, TICK, Wheel};
@@ -8,7 +9,7 @@ use super::{Shard, journal};
 use crate::ops::log::LogRecord;
 use crate::points::{ContentSupply, OpenContent};
 use crate::rt;
-use protocols::content::{Level, Selection, StreamKind};
+use protocols::content::{Level, Protocol, Selection, StreamKind};
 use protocols::machine::{ConnId, Time};
 use protocols::media::{
     FlowCommand, FlowEnd, FlowEvent, FlowId, FlowStart, FlowTotals, Framer, Pace, PacketMeta,
@@ -250,6 +251,8 @@ impl Shard {
                 return self.tell(key.0, key.1, lost());
             };
             outlet.beside = Some(Box::new(beside));
+            let protocol = content.client.protocol.beside();
+            outlet.counters = self.counters_of(&content, protocol);
         } else {
             self.bound_send_buffer(&outlet, rate);
         }
@@ -297,14 +300,8 @@ impl Shard {
     ) -> Option<Outlet> {
         let conns = self.conns.borrow();
         let fd = conns.get(conn).filter(|_| conns.is_open(conn))?.fd;
-        let point = &content.point.config;
-        let counters = self.journal.borrow_mut().counters(
-            &self.parts.metrics,
-            self.parts.id,
-            point,
-            content.client.protocol,
-        );
-        let late_max = point.cadence.get() + LATE_SLACK;
+        let counters = self.counters_of(content, content.client.protocol);
+        let late_max = content.point.config.cadence.get() + LATE_SLACK;
         Some(Outlet::new(
             fd,
             Pacer::new(now, send_time, pace),
@@ -314,6 +311,12 @@ impl Shard {
             u32::try_from(late_max.as_millis()).unwrap_or(u32::MAX),
             counters,
         ))
+    }
+
+    fn counters_of(&self, content: &OpenContent, protocol: Protocol) -> FlowCounters {
+        let parts = &self.parts;
+        let mut journal = self.journal.borrow_mut();
+        journal.counters(&parts.metrics, parts.id, &content.point.config, protocol)
     }
 
     fn begin_flow(&self, flow: Flow, now: Time) {

@@ -191,6 +191,10 @@ pub fn record_of(flow: &Flow, core: CoreId, local: Option<SocketAddr>, now: Time
     let point = &flow.content.point.config;
     let local = local.unwrap_or_else(|| unknown(client.peer));
     let event = Event::Ended { logged: false };
+    let protocol = match flow.is_beside() {
+        true => client.protocol.beside(),
+        false => client.protocol,
+    };
     let began = client.since.duration_since(UNIX_EPOCH).unwrap_or_default();
     LogRecord {
         point: Some(point.name.as_str().into()),
@@ -205,7 +209,7 @@ pub fn record_of(flow: &Flow, core: CoreId, local: Option<SocketAddr>, now: Time
         sent_ms: u64::try_from(now.since(flow.begun).as_millis()).unwrap_or(u64::MAX),
         sent_bytes: flow.outlet.totals.bytes,
         sent_packets: flow.outlet.totals.packets,
-        ..LogRecord::new(event, client.protocol, client.peer, local)
+        ..LogRecord::new(event, protocol, client.peer, local)
     }
 }
 

@@ -62,6 +62,8 @@ pub struct ShardParts {
     pub host: String,
     /// Port of MMS, if it is served.
     pub mms_port: Option<u16>,
+    /// Port of RTSP, if it is served.
+    pub rtsp_port: Option<u16>,
     /// Bytes that its cache may hold.
     pub cache_bytes: usize,
     /// Upper bound of each connection's send buffer, if the operator set one.
@@ -156,6 +158,11 @@ impl Shard {
     /// Port of MMS, if it is served.
     pub fn mms_port(&self) -> Option<u16> {
         self.parts.mms_port
+    }
+
+    /// Port of RTSP, if it is served.
+    pub fn rtsp_port(&self) -> Option<u16> {
+        self.parts.rtsp_port
     }
 
     /// Its cache of files.

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 /// Ports that are taken if they are free.
 const HTTP_PORT: u16 = 8080;
 const MMS_PORT: u16 = 1755;
+const RTSP_PORT: u16 = 8554;
 const ADMIN_PORT: u16 = 9090;
 
 /// Free ports that are looked at when the usual one is taken.
@@ -67,6 +68,7 @@ pub struct Args {
 struct Announced {
     http: SocketAddr,
     mms: SocketAddr,
+    rtsp: SocketAddr,
     admin: SocketAddr,
     notes: Vec<String>,
     urls: Vec<Url>,
@@ -85,17 +87,24 @@ pub fn run(args: &Args, logging: &logging::Options, output: Output) -> Answer {
     let mut notes = Vec::new();
     let http = free_address("HTTP", HTTP_PORT, &mut notes)?;
     let mms = free_address("MMS", MMS_PORT, &mut notes)?;
+    let rtsp = free_address("RTSP", RTSP_PORT, &mut notes)?;
     let admin = free_address("admin", ADMIN_PORT, &mut notes)?;
-    let addresses = Addresses { http, mms, admin };
+    let addresses = Addresses {
+        http,
+        mms,
+        rtsp,
+        admin,
+    };
     let text = config_text(&folder.0, &addresses, args.cores);
     let config = Config::parse(&text, &folder.0.join("demo.toml")).map_err(|e| e.to_string())?;
     let server = serve::start(&config)?;
     let announced = Announced {
         http,
         mms,
+        rtsp,
         admin,
         notes,
-        urls: urls(http, mms),
+        urls: urls(&addresses),
     };
     output.print(&announced, announcement);
     serve::operate(server, &config, None)
@@ -105,6 +114,7 @@ pub fn run(args: &Args, logging: &logging::Options, output: Output) -> Answer {
 struct Addresses {
     http: SocketAddr,
     mms: SocketAddr,
+    rtsp: SocketAddr,
     admin: SocketAddr,
 }
 
@@ -115,8 +125,15 @@ fn config_text(folder: &Path, addresses: &Addresses, cores: Option<usize>) -> St
     if let Some(cores) = cores {
         text += &format!("cores = {cores}\n");
     }
-    let Addresses { http, mms, admin } = addresses;
-    text += &format!("[listen]\nhttp = [\"{http}\"]\nmms = [\"{mms}\"]\nadmin = \"{admin}\"\n");
+    let Addresses {
+        http,
+        mms,
+        rtsp,
+        admin,
+    } = addresses;
+    text += &format!(
+        "[listen]\nhttp = [\"{http}\"]\nmms = [\"{mms}\"]\nrtsp = [\"{rtsp}\"]\nadmin = \"{admin}\"\n"
+    );
     // A demonstration needs no room for a hundred thousand players.
     text += "[limits]\nplayer_connections = 500\nmemory = \"256MiB\"\n";
     let source = quoted(folder);
@@ -161,7 +178,10 @@ fn is_free(address: SocketAddr) -> bool {
     TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok()
 }
 
-fn urls(http: SocketAddr, mms: SocketAddr) -> Vec<Url> {
+fn urls(addresses: &Addresses) -> Vec<Url> {
+    let Addresses {
+        http, mms, rtsp, ..
+    } = addresses;
     let url = |what: &str, path: String| Url {
         what: what.to_owned(),
         url: format!("http://{http}/{path}"),
@@ -173,7 +193,11 @@ fn urls(http: SocketAddr, mms: SocketAddr) -> Vec<Url> {
         .collect();
     urls.extend(LOOPS.iter().map(|(name, _)| Url {
         what: "live, over MMS".to_owned(),
-        url: format!("mms://{}/{name}", mms_host(mms)),
+        url: format!("mms://{}/{name}", mms_host(*mms)),
+    }));
+    urls.extend(LOOPS.iter().map(|(name, _)| Url {
+        what: "live, over RTSP".to_owned(),
+        url: format!("rtsp://{rtsp}/{name}"),
     }));
     urls.push(url("live, as an announcement", "live.asx".to_owned()));
     urls.extend(
@@ -200,13 +224,16 @@ fn announcement(a: &Announced) -> String {
     for url in &a.urls {
         text += &format!("{:<42}  {}\n", url.url, url.what);
     }
-    let Announced { http, admin, .. } = a;
+    let Announced {
+        http, rtsp, admin, ..
+    } = a;
     let mms = mms_host(a.mms);
     text += &format!(
         "\nWindows Media Player opens these URLs as they are. Others:\n\
          \x20 ffplay mmsh://{http}/live      ffplay mmst://{mms}/live\n\
          \x20 vlc mmsh://{http}/live         vlc mmsu://{mms}/live\n\
          \x20 mplayer mmshttp://{http}/live  mplayer mmst://{mms}/live\n\
+         \x20 ffplay rtsp://{rtsp}/vod/clip.wmv  ffplay rtsp://{rtsp}/vod/modern.asf\n\
          \x20 ringcast probe http://{http}/live\n\
          Watch it:  ringcast top {admin}\n\
          Ctrl-C ends it.\n"
@@ -246,10 +273,12 @@ mod tests {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, 2));
         let mms = SocketAddr::from((Ipv4Addr::LOCALHOST, 3));
+        let rtsp = SocketAddr::from((Ipv4Addr::LOCALHOST, 4));
         for folder in ["/tmp/x", "/tmp/a \"quoted\\ one\u{7}"] {
             let addresses = Addresses {
                 http: address,
                 mms,
+                rtsp,
                 admin,
             };
             let text = config_text(Path::new(folder), &addresses, Some(2));
@@ -258,6 +287,7 @@ mod tests {
             assert_eq!(config.points[0].source.path(), Some(Path::new(folder)));
             assert_eq!(config.listen.http, [address]);
             assert_eq!(config.listen.mms, [mms]);
+            assert_eq!(config.listen.rtsp, [rtsp]);
         }
     }
 

@@ -289,6 +289,7 @@ fn the_reference_file_is_valid_and_its_values_are_the_defaults() {
         Listen {
             http: Vec::new(),
             mms: Vec::new(),
+            rtsp: Vec::new(),
             admin: None,
             ..config.listen.clone()
         },

@@ -127,14 +127,6 @@ fn a_congestion_control_that_the_kernel_lacks_is_fatal() {
 }
 
 #[test]
-fn what_is_not_served_yet_is_told() {
-    let mut config = config();
-    config.listen.rtsp = vec!["127.0.0.1:554".parse().expect("address")];
-    let finding = found(&config, "listen.rtsp is not served by this build");
-    assert_eq!(finding.severity, Severity::Warning);
-}
-
-#[test]
 fn a_missing_source_is_told_and_keeps_nobody_from_starting() {
     let mut config = config();
     config.points = vec![
