@@ -152,8 +152,11 @@ pub struct FlowStart {
     pub packet: u32,
     /// Its send time, from the same cue, ms.
     pub send_time: u32,
-    /// Which streams. Video begins at a key frame.
+    /// Which streams. Video begins at a key frame, unless the client resumes.
     pub selection: Selection,
+    /// The client was in the middle of this and counts packets itself: it gets them as they are, from
+    /// the first one on.
+    pub resumes: bool,
     /// How fast.
     pub pace: Pace,
     /// Play rate in thousandths: 1000 normal; others send key frames only, negative ones backward.

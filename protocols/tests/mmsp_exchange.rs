@@ -212,6 +212,46 @@ fn stop_and_start_pipelined() {
     assert_eq!(b.hear(conn), [media(0, 4, 2)], "the Sequence goes on");
 }
 
+// MMSP-72, MMSP-87: VLC stops once more before it goes on with the packet that it would read next.
+#[test]
+fn a_pause_loses_nothing() {
+    let by_packet = || match start(4) {
+        ToServer::StartPlaying(mut start) => {
+            start.position.location_id = 7;
+            ToServer::StartPlaying(start)
+        }
+        other => other,
+    };
+    let resumes = |before: &[ToServer], start: &ToServer| {
+        let mut b = Bench::new();
+        let (conn, flow) = b.streaming(OLD, TCP, "pp");
+        b.media(flow, 9);
+        for message in before.iter().chain([start]) {
+            b.tell(conn, message);
+            if b.flows[&flow].state == FlowState::Holding {
+                b.held(flow);
+            }
+        }
+        let flow = b.flow(conn);
+        b.start_of(flow).resumes
+    };
+    let (pause, again) = (stop(0x001F_FFFF), stop(0x001F_FFFF));
+    assert!(resumes(&[pause.clone(), again], &by_packet()));
+    assert!(!resumes(&[], &by_packet()), "a seek");
+    assert!(
+        !resumes(std::slice::from_ref(&pause), &start(4)),
+        "from the beginning"
+    );
+    let other = ToServer::StreamSwitch {
+        entries: vec![SwitchEntry {
+            src: 0xFFFF,
+            dst: 1,
+            thinning: 0,
+        }],
+    };
+    assert!(!resumes(&[pause, other], &by_packet()), "other streams");
+}
+
 // MMSP-76: libmms seeks without Stop.
 #[test]
 fn start_while_streaming_seeks() {

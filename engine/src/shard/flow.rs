@@ -112,12 +112,13 @@ impl Flow {
         conn: ConnId,
         content: Rc<OpenContent>,
         cache: &Rc<Cache>,
-        selection: Selection,
+        filter: Filter,
         backward: bool,
         outlet: Outlet,
     ) -> Flow {
         let streams = content.streams();
-        let filter = Box::new(Filter::start(selection, streams));
+        let selection = filter.target();
+        let filter = Box::new(filter);
         let supply = match content.supply() {
             crate::points::ContentSupply::Live(feed) => {
                 Supply::Live(Live::new(Rc::clone(feed), filter))

@@ -9,6 +9,7 @@ use super::{Shard, journal};
 use crate::ops::log::LogRecord;
 use crate::points::{ContentSupply, OpenContent};
 use crate::rt;
+use protocols::asf::Filter;
 use protocols::content::{Level, Protocol, Selection, StreamKind};
 use protocols::machine::{ConnId, Time};
 use protocols::media::{
@@ -256,12 +257,16 @@ impl Shard {
         } else {
             self.bound_send_buffer(&outlet, rate);
         }
+        let filter = match start.resumes {
+            true => Filter::steady(selection, content.streams()),
+            false => Filter::start(selection, content.streams()),
+        };
         let flow = Flow::media(
             key,
             start.conn,
             content,
             &self.cache,
-            selection,
+            filter,
             backward,
             outlet,
         );

@@ -250,9 +250,13 @@ impl Server {
         open.rate_milli = begin.rate_milli().unwrap_or(1000);
         open.limited = span.is_some();
         open.change = Change::None;
+        // VLC goes on after a pause with the packet that it had not read yet: without this it would
+        // see nothing until the next key frame.
+        let by_packet = begin.rate.is_none() && matches!(begin.start, Start::Packet(_));
+        let resumes = open.stopped && by_packet;
         self.drop_flow(conn);
         self.say(now, conn, &begin.report(hresult::S_OK));
-        self.start_flow(conn, begin.play_incarnation as u8, cue, span);
+        self.start_flow(conn, begin.play_incarnation as u8, cue, span, resumes);
         self.arm_idle(now, conn);
     }
 
@@ -264,7 +268,7 @@ impl Server {
         open.change = Change::Begun;
         open.rate_milli = 1000;
         open.limited = false;
-        self.start_flow(conn, incarnation::ENTRY, cue, None);
+        self.start_flow(conn, incarnation::ENTRY, cue, None, false);
         self.arm_idle(now, conn);
     }
 
@@ -280,7 +284,14 @@ impl Server {
         }
     }
 
-    fn start_flow(&mut self, conn: ConnId, play_incarnation: u8, cue: &Cue, span: Option<u32>) {
+    fn start_flow(
+        &mut self,
+        conn: ConnId,
+        play_incarnation: u8,
+        cue: &Cue,
+        span: Option<u32>,
+        resumes: bool,
+    ) {
         let id = FlowId(self.count());
         let Some(c) = self.conns.get_mut(&conn) else {
             return;
@@ -290,6 +301,7 @@ impl Server {
         c.state = State::Streaming;
         let Some(open) = &mut c.open else { return };
         open.ended = None;
+        open.stopped = false;
         open.tail = None;
         open.sequence = sequence_at_start(open.sequence);
         let incarnation = Incarnation::new(play_incarnation);
@@ -326,6 +338,7 @@ impl Server {
             packet: cue.packet,
             send_time: cue.send_time,
             selection: open.selection,
+            resumes,
             pace: Pace::Media {
                 accel: cue.accel,
                 speed_milli: cue.speed_milli.unwrap_or(1000),
@@ -347,6 +360,9 @@ impl Server {
     /// No flow runs now (MMSP-86, MMSP-87).
     pub(super) fn stop(&mut self, now: Time, conn: ConnId, play_incarnation: u32) {
         self.timers.disarm(Timer::Entry(conn));
+        if let Some(open) = self.conns.get_mut(&conn).and_then(|c| c.open.as_mut()) {
+            open.stopped |= open.flow.is_some();
+        }
         self.drop_flow(conn);
         let Some(c) = self.conns.get_mut(&conn) else {
             return;

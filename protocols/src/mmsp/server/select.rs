@@ -29,6 +29,7 @@ impl Server {
                     false => Selection::NONE,
                 };
                 open.selection = changed(before, &switches);
+                open.stopped = false;
                 if playing && !switches.is_empty() && c.live_flow().is_some() {
                     // MMSP-65 is the flow's to keep.
                     self.command(conn, FlowCommand::Select(switches));

@@ -80,6 +80,8 @@ pub(super) struct Open {
     pub tail: Option<FlowEnd>,
     pub change: Change,
     pub rate_milli: i32,
+    /// The client stopped in the middle, and has the selection that it had there.
+    pub stopped: bool,
     /// A stop position was given: the end of the flow is the end of all.
     pub limited: bool,
     /// dwLinkBandwidth, bit/s; 0 unknown.
@@ -103,6 +105,7 @@ impl Open {
             tail: None,
             change: Change::None,
             rate_milli: 1000,
+            stopped: false,
             limited: false,
             link_bw: 0,
             resends: None,

@@ -326,6 +326,7 @@ impl Server {
             packet: cue.packet,
             send_time: cue.send_time,
             selection: s.selection(),
+            resumes: false,
             pace: Pace::Media {
                 accel: cue.accel,
                 speed_milli: cue.speed_milli.unwrap_or(1000),

@@ -170,6 +170,7 @@ impl Server {
             packet: cue.packet,
             send_time: cue.send_time,
             selection: ex.selection,
+            resumes: false,
             pace: Pace::Media {
                 accel: cue.accel,
                 speed_milli: cue.speed_milli.unwrap_or(1000),

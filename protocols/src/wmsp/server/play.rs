@@ -334,6 +334,7 @@ impl Server {
             send_time: cue.send_time,
             // WMSP-69: the driver sends nothing of other streams.
             selection: play.selection,
+            resumes: false,
             pace: Pace::Media {
                 accel: cue.accel,
                 speed_milli: cue.speed_milli.unwrap_or(1000),

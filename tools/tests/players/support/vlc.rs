@@ -2,8 +2,10 @@
 
 use super::players::vlc;
 use super::process::{Running, TempDir};
+use std::fs;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,12 +19,15 @@ pub fn vlc_udp() -> MutexGuard<'static, ()> {
     PORT.lock().unwrap_or_else(|e| e.into_inner())
 }
 
+/// What it plays, muxed anew.
+const RECEIVED: &str = "received.asf";
+
 /// A playing VLC with a remote control.
 pub struct Remote {
     vlc: Running,
     control: UnixStream,
-    /// Where it may write; it outlives the program.
-    _dir: TempDir,
+    /// Where it may write.
+    dir: TempDir,
 }
 
 impl Remote {
@@ -30,7 +35,7 @@ impl Remote {
     pub fn start(url: &str, limit: Duration) -> Remote {
         let dir = TempDir::new();
         let socket = dir.file("control");
-        let received = dir.file("received.asf");
+        let received = dir.file(RECEIVED);
         let output = format!("#std{{access=file,mux=asf,dst={}}}", received.display());
         let mut command = vlc(&dir);
         command
@@ -47,11 +52,7 @@ impl Remote {
             }
             thread::sleep(POLL);
         };
-        Remote {
-            vlc,
-            control,
-            _dir: dir,
-        }
+        Remote { vlc, control, dir }
     }
 
     /// Tells it something, such as `pause`.
@@ -59,8 +60,22 @@ impl Remote {
         writeln!(self.control, "{what}").expect("VLC listens");
     }
 
-    /// Waits until it has played to the end.
-    pub fn finish(self, limit: Duration) {
+    /// Waits until it has played something.
+    pub fn wait_playing(&self, limit: Duration) {
+        /// More than the header.
+        const ENOUGH: u64 = 10_000;
+        let deadline = Instant::now() + limit;
+        let received = self.dir.file(RECEIVED);
+        while fs::metadata(&received).map_or(0, |m| m.len()) < ENOUGH {
+            assert!(Instant::now() < deadline, "VLC plays nothing");
+            thread::sleep(POLL);
+        }
+    }
+
+    /// Waits until it has played to the end. What it played is in the file.
+    pub fn finish(self, limit: Duration) -> (TempDir, PathBuf) {
         self.vlc.finish(limit);
+        let received = self.dir.file(RECEIVED);
+        (self.dir, received)
     }
 }
