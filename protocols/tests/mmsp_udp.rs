@@ -57,7 +57,7 @@ fn play_over_udp() {
     assert_eq!(b.reply(conn, &read_block(2)), block);
     // Not to the address in funnelName.
     let header = [&[0, 0, 0, 0, 2, 0x0C, 12, 0][..], &[0xAA; 4]].concat();
-    assert_eq!(b.datagrams, [(conn, port(), header)]);
+    assert_eq!(b.datagrams, [(port(), Channel(0), header)]);
     b.reply(conn, &select(&[(NONE, 1, 0)]));
     assert_eq!(b.reply(conn, &start(10)), started(10));
     let flow = b.flow(conn);
@@ -206,8 +206,12 @@ fn resends() {
     b.datagram_from("192.0.2.7:9", &request(id, &[6]));
     b.datagram_from("[::ffff:192.0.2.7]:9", &request(id, &[7]));
     assert_eq!(b.resent[1..], [vec![6], vec![7]]);
-    // After the end the last ones may still be missing.
+    // After the end, and before it is told, the last ones may still be missing.
     b.end(flow);
+    assert_eq!(b.hear(conn), []);
+    b.datagram(&request(id, &[8]));
+    assert_eq!(b.resent.pop(), Some(vec![8]));
+    b.sleep(Duration::from_secs(1));
     assert_eq!(b.hear(conn), [Said(end(0, 4))]);
     b.datagram(&request(id, &[9]));
     assert_eq!(b.resent.len(), 4);

@@ -23,6 +23,9 @@ pub fn bench() -> Rtsp {
 
 pub fn bench_with(config: Config) -> Rtsp {
     let mut b = Bench::around(Server::new(config));
+    b.local = "192.0.2.10:554".parse().unwrap();
+    b.hears_on = Channel(1);
+    b.packet_bytes = 48;
     b.points
         .insert("/tone.wma".to_owned(), Point::Media(tone()));
     b

@@ -31,6 +31,7 @@ pub struct Flow {
     pub file: Option<(u64, u64)>,
     pub commands: Vec<String>,
     pub sequence: u32,
+    pub packets: u32,
     pub state: FlowState,
 }
 
@@ -38,6 +39,18 @@ impl Flow {
     /// True if its packets go where the machine's bytes go.
     pub fn writes_there(&self) -> bool {
         self.start.as_ref().is_none_or(|s| s.datagrams.is_none())
+    }
+}
+
+/// Datagrams with their lanes.
+#[derive(Default)]
+struct Sink(Vec<(usize, Vec<u8>)>);
+
+impl Spray for Sink {
+    fn datagram(&mut self, lane: usize, write: &mut dyn FnMut(&mut Vec<u8>)) {
+        let mut out = Vec::new();
+        write(&mut out);
+        self.0.push((lane, out));
     }
 }
 
@@ -77,8 +90,8 @@ pub struct Bench<S> {
     pub closed: BTreeMap<ConnId, (CloseHow, Option<Fault>)>,
     pub moved: BTreeMap<ConnId, (CoreId, Vec<u8>)>,
     pub switched: BTreeMap<ConnId, (Service, Vec<u8>)>,
-    /// Each datagram: with which connection, where to, what.
-    pub datagrams: Vec<(ConnId, SocketAddr, Vec<u8>)>,
+    /// Each datagram: where to, from which socket, what.
+    pub datagrams: Vec<(SocketAddr, Channel, Vec<u8>)>,
     pub passed: Vec<(CoreId, Vec<u8>)>,
     /// Sequences that flows were told to send again.
     pub resent: Vec<Vec<u32>>,
@@ -90,6 +103,12 @@ pub struct Bench<S> {
     /// Decides about guarded contents.
     pub guard: Option<Guard>,
     pub rechecks: u32,
+    /// This end of all connections.
+    pub local: SocketAddr,
+    /// The socket that datagrams come to.
+    pub hears_on: Channel,
+    /// Size of the packets of `media`.
+    pub packet_bytes: usize,
     alive: BTreeSet<ConnId>,
     next_conn: u64,
     next_content: u64,
@@ -193,6 +212,9 @@ impl<S: Machine> Bench<S> {
             wake: None,
             guard: None,
             rechecks: 0,
+            local: "192.0.2.1:80".parse().unwrap(),
+            hears_on: Channel(0),
+            packet_bytes: 4,
             alive: BTreeSet::new(),
             next_conn: 0,
             next_content: 0,
@@ -200,12 +222,15 @@ impl<S: Machine> Bench<S> {
     }
 
     pub fn open(&mut self) -> ConnId {
+        self.open_from("192.0.2.7:4321")
+    }
+
+    pub fn open_from(&mut self, peer: &str) -> ConnId {
         self.next_conn += 1;
         let conn = ConnId(self.next_conn);
         self.alive.insert(conn);
         self.writes.insert(conn, Vec::new());
-        let peer = "192.0.2.7:4321".parse().unwrap();
-        let local = "192.0.2.1:80".parse().unwrap();
+        let (peer, local) = (peer.parse().unwrap(), self.local);
         self.input(Input::Opened { conn, peer, local });
         conn
     }
@@ -217,7 +242,7 @@ impl<S: Machine> Bench<S> {
 
     pub fn datagram_from(&mut self, peer: &str, bytes: &[u8]) {
         self.input(Input::Datagram {
-            channel: Channel(0),
+            channel: self.hears_on,
             peer: peer.parse().unwrap(),
             bytes,
         });
@@ -284,42 +309,57 @@ impl<S: Machine> Bench<S> {
         self.flows[&flow].start.as_ref().unwrap()
     }
 
-    /// Send media as the driver does: `count` packets of four bytes in one write.
+    /// Send media as the driver does: `count` packets, 10 ms apart, in one write.
     pub fn media(&mut self, flow: FlowId, count: u32) {
+        let packet = vec![0xBB; self.packet_bytes];
+        self.packets(flow, count, &packet);
+    }
+
+    /// Send one packet as the driver does.
+    pub fn packet(&mut self, flow: FlowId, packet: &[u8]) {
+        self.packets(flow, 1, packet);
+    }
+
+    fn packets(&mut self, flow: FlowId, count: u32, packet: &[u8]) {
         let f = self.flows.get_mut(&flow).unwrap();
         assert!(matches!(f.state, FlowState::Running | FlowState::Holding));
         let start = f.start.as_ref().unwrap();
         let mut out = Vec::new();
-        start.framer.begin(&mut out);
+        if start.datagrams.is_none() {
+            start.framer.begin(&mut out);
+        }
         for _ in 0..count {
             let meta = PacketMeta {
-                number: start.packet + f.sequence,
-                send_time: 0,
+                number: start.packet + f.packets,
+                send_time: start.send_time + 10 * f.packets,
                 duration: 0,
                 key: true,
-                len: 4,
+                len: packet.len() as u32,
             };
-            start
-                .framer
-                .put(f.sequence, &meta, false, &[0xBB; 4], &mut out);
-            f.sequence += 1;
-        }
-        start.framer.finish(0, &mut out);
-        match &start.datagrams {
-            // One for each packet, all alike here.
-            Some(datagrams) => {
-                let size = out.len() / count.max(1) as usize;
-                let each = out.chunks(size.max(1));
-                self.datagrams
-                    .extend(each.map(|d| (f.conn, datagrams.lanes[0].to, d.to_vec())));
+            f.packets += 1;
+            let Some(datagrams) = &start.datagrams else {
+                start.framer.put(f.sequence, &meta, false, packet, &mut out);
+                f.sequence += 1;
+                continue;
+            };
+            let mut sink = Sink::default();
+            let framer = &start.framer;
+            framer.spray(f.sequence, &meta, false, packet, &mut sink);
+            f.sequence += sink.0.iter().filter(|d| d.0 == 0).count() as u32;
+            for (lane, bytes) in sink.0 {
+                let lane = datagrams.lanes[lane];
+                self.datagrams.push((lane.to, lane.channel, bytes));
             }
-            None => self.writes.get_mut(&f.conn).unwrap().push(out),
+        }
+        if start.datagrams.is_none() {
+            start.framer.finish(0, &mut out);
+            self.writes.get_mut(&f.conn).unwrap().push(out);
         }
     }
 
     pub fn totals(&self, flow: FlowId) -> FlowTotals {
         FlowTotals {
-            packets: u64::from(self.flows[&flow].sequence),
+            packets: u64::from(self.flows[&flow].packets),
             bytes: 0,
             sequence: self.flows[&flow].sequence,
         }
@@ -425,10 +465,13 @@ impl<S: Machine> Bench<S> {
                     self.switched.insert(conn, (service, unread.to_vec()));
                 }
                 Output::SendTo {
-                    conn, peer, bytes, ..
+                    conn,
+                    peer,
+                    channel,
+                    bytes,
                 } => {
                     assert!(self.alive.contains(&conn), "datagram with {conn:?}");
-                    self.datagrams.push((conn, peer, bytes.to_vec()));
+                    self.datagrams.push((peer, channel, bytes.to_vec()));
                 }
                 Output::Pass { core, bytes, .. } => self.passed.push((core, bytes.to_vec())),
                 Output::Ask { ticket, question } => {
@@ -537,6 +580,7 @@ impl<S: Machine> Bench<S> {
             file,
             commands: Vec::new(),
             sequence: 0,
+            packets: 0,
             state: FlowState::Running,
         };
         assert!(self.flows.insert(id, flow).is_none(), "flow id used twice");
