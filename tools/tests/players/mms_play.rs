@@ -9,6 +9,7 @@ use crate::support::{
     vlc_dump, vlc_udp,
 };
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -21,6 +22,36 @@ fn mplayer_dump(url: &str, args: &[&str]) -> Tracks {
     command.args(args).args(["-dumpstream", "-dumpfile"]);
     run(command.arg(&file).arg(url), LIMIT);
     packets(&file_on_disk(&file), &[])
+}
+
+/// Fails unless MPlayer got a file, as far as it hands on what it gets: of the last packet, whatever that
+/// is, it loses all but the first 2,048 bytes.
+fn assert_all_but_the_last_packet(what: &str, got: &Tracks, file: &Path) {
+    let bytes = fs::read(file).expect("a file");
+    let header = u64::from_le_bytes(bytes[16..24].try_into().expect("eight bytes")) as usize;
+    let data = u64::from_le_bytes(
+        bytes[header + 16..header + 24]
+            .try_into()
+            .expect("eight bytes"),
+    );
+    let count = u64::from_le_bytes(
+        bytes[header + 40..header + 48]
+            .try_into()
+            .expect("eight bytes"),
+    );
+    let packet_size = (data as usize - 50) / count as usize;
+    let dir = TempDir::new();
+    let cut = dir.file("cut.asf");
+    fs::write(&cut, &bytes[..header + data as usize - packet_size]).expect("temporary directory");
+    let sure = packets(&file_on_disk(&cut), &[]);
+    for (track, want) in packets(&file_on_disk(file), &[]) {
+        // The last one may go on in the last packet.
+        let sure = sure[&track].len().saturating_sub(1);
+        let got = &got[&track];
+        assert!(got.len() <= want.len(), "{what}: {} units", got.len());
+        assert!(got.len() >= sure, "{what}: {} units of {track}", got.len());
+        assert!(got[..sure] == want[..sure], "{what}: {track} differs");
+    }
 }
 
 /// Fails unless `got` is `want`, or lacks but some of the last units of each track.
@@ -96,10 +127,8 @@ fn mplayer_receives_every_payload() {
     need!(Mplayer, Ffmpeg);
     let server = Server::shared();
     at_once(&SINGLE_RATE, |&name| {
-        let want = packets(&file_on_disk(&content(name)), &[]);
         let url = server.mms_url("mmst", &format!("vod/{name}"));
-        // It fills a last packet that is short with what it had before.
-        assert_nearly_same(name, &mplayer_dump(&url, &[]), &want);
+        assert_all_but_the_last_packet(name, &mplayer_dump(&url, &[]), &content(name));
     });
 }
 
@@ -249,7 +278,8 @@ fn players_that_ask_for_all_streams_get_all() {
     let want = packets(&file_on_disk(&content("mbr.wmv")), &[]);
     let (_dir, file) = vlc_dump(&url, &["--mms-all"], LIMIT);
     assert_same("VLC", &packets(&file_on_disk(&file), &[]), &want);
-    assert_nearly_same("MPlayer", &mplayer_dump(&url, &[]), &want);
+    let got = mplayer_dump(&url, &[]);
+    assert_all_but_the_last_packet("MPlayer", &got, &content("mbr.wmv"));
 }
 
 /// The header exceeds a packet's size, so that it comes in pieces, in one piece more than FFmpeg
@@ -279,7 +309,7 @@ fn a_header_longer_than_a_packet_comes_in_pieces() {
             _ => packets(&file_on_disk(&Libmms::default().play(&url, LIMIT).1), &[]),
         };
         match player {
-            "MPlayer" => assert_nearly_same(name, &got, want),
+            "MPlayer" => assert_all_but_the_last_packet(name, &got, &content("clip.wmv")),
             _ => assert_same(&format!("{player} {name}"), &got, want),
         }
         let session = relay.look(mms::Session::of);

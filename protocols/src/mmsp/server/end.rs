@@ -124,6 +124,11 @@ impl Server {
     /// waits for more for ever, after the other it spins. What ends it is Data that is longer than
     /// the file's packets, which it refuses to read, once for each time that it tries. It has everything
     /// by then.
+    ///
+    /// A file ends it so: its demultiplexer knows from the header how many packets there are. In a
+    /// broadcast it does not, and FFmpeg has no end to be told: its reader of MMS returns 0 for every
+    /// fault, which its input layer takes for "nothing yet". Only Data that is too long is a real error,
+    /// once, and what follows in it is read as media. It then spins until it is stopped by hand.
     pub(super) fn release_ffmpeg(&mut self, conn: ConnId) {
         let Some(c) = self.conns.get(&conn) else {
             return;
