@@ -116,6 +116,7 @@ fn packets_are_numbered_from_0() {
 }
 
 // MMSP-18, MMSP-28, MMSP-29, BW-05, BW-18, BW-19
+// BW-21
 #[test]
 fn packet_pairs_over_tcp() {
     let mut b = Bench::new();

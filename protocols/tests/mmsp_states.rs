@@ -89,7 +89,7 @@ fn requests_out_of_place_are_refused_in_their_reports() {
     assert!(fault.offset > 300);
 }
 
-// mmsp.md 4.1
+// MMSP-55, MMSP-70, mmsp.md 4.1
 #[test]
 fn out_of_place_once_a_file_is_open() {
     let wrong = hresult::NS_E_INVALID_REQUEST;
@@ -368,7 +368,7 @@ fn the_end_comes_while_a_message_waits() {
     assert!(b.has_flow(conn));
 }
 
-// MMSP-95
+// MMSP-95, WMLOG-36
 #[test]
 fn logs_at_any_time_and_of_any_size() {
     let mut b = Bench::new();
@@ -486,7 +486,7 @@ fn ffmpeg() {
     assert_eq!(b.closed[&conn], (CloseHow::Flush, None));
 }
 
-// MMSP-12, MMSP-26, MMSP-43, MMSP-72, mmsp.md 8: MPlayer, old xine, VLC
+// MMSP-12, MMSP-26, MMSP-43, MMSP-72, MMSP-106, mmsp.md 8: MPlayer, old xine, VLC
 #[test]
 fn mplayer_xine_and_vlc() {
     let mut b = Bench::new();
@@ -525,9 +525,10 @@ fn mplayer_xine_and_vlc() {
         started(4)
     );
     assert_eq!(b.cues.last().unwrap().start, Start::Packet(33));
-    // libmms and MPlayer just close.
+    // libmms and MPlayer just close; nothing of the session is left.
     b.hang_up(conn);
     assert_eq!(b.server.session_count(), 1);
+    assert_eq!(b.held.len(), 1);
 }
 
 // MMSP-74, MMSP-75: live content has one position, now.

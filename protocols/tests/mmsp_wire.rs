@@ -109,6 +109,7 @@ fn utf16z(text: &str) -> Vec<u8> {
 }
 
 // MMSP-01, MMSP-02, MMSP-03, MMSP-04, MMSP-05, MMSP-06, MMSP-07, MMSP-22
+// MMSP-17, MMSP-20: X2
 #[test]
 fn x1_to_x4_connect() {
     is_packet(
