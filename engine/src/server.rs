@@ -1,22 +1,23 @@
 //! The server as a whole: starting its cores, changing its points, stopping it.
 
 mod control;
+mod listeners;
 
-use crate::front::{Front, listen};
+use crate::front::{Front, listen, receive};
 use crate::lanes::Lanes;
 use crate::ops::admin::{Admin, Control};
 use crate::ops::config::{Config, Size};
 use crate::ops::log::{LogIdentity, LogWriter};
 use crate::ops::metrics::{Facts, Metrics};
 use crate::policy::Limiter;
-use crate::rt::net::{Bound, ListenOptions};
 use crate::rt::{self, CoreThread, DoorbellHandle};
 use crate::shard::{Message, Shard, ShardParts};
 use crate::source::Indexing;
 use control::Controller;
+use listeners::{Sockets, bind};
 use protocols::content::Protocol;
-use protocols::machine::CoreId;
-use protocols::wmsp;
+use protocols::machine::{Channel, CoreId, Machine, Service};
+use protocols::{mmsp, wmsp};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
 use std::os::fd::RawFd;
@@ -24,9 +25,6 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
-
-/// Send buffer that connections inherit until they carry media, bytes of payload.
-const SEND_BUFFER_IDLE: usize = 64 << 10;
 
 /// Part of the configured memory that files' packets may take; the rest is for rings.
 const CACHE_SHARE: u64 = 2;
@@ -93,6 +91,8 @@ fn hint_of(error: &io::Error) -> &'static str {
 pub struct Addresses {
     /// HTTP listeners, with the ports that were assigned.
     pub http: Vec<SocketAddr>,
+    /// MMS listeners, likewise; datagrams have the same ports.
+    pub mms: Vec<SocketAddr>,
     /// The admin port.
     pub admin: Option<SocketAddr>,
 }
@@ -150,7 +150,7 @@ impl Server {
             congestion: bound
                 .first()
                 .map(|core| {
-                    core.iter()
+                    core.listeners()
                         .map(|b| (b.local.to_string(), b.congestion()))
                         .collect()
                 })
@@ -177,14 +177,15 @@ impl Server {
                 limiter: Arc::clone(&limiter),
                 indexing: indexing.clone(),
                 host: host.clone(),
+                mms_port: addresses.mms.first().map(SocketAddr::port),
                 cache_bytes,
                 send_buffer: config.listen.sndbuf.map(buffer_bytes),
             };
-            let http = http_config(&config, id, cpus.len()).map_err(StartError::Core)?;
-            let listeners = bound.pop().unwrap_or_default();
+            let machines = Machines::new(&config, id, cpus.len()).map_err(StartError::Core)?;
+            let sockets = bound.pop().unwrap_or_default();
             let (ready, bell) = (ready.clone(), bells[number].clone());
             let thread = CoreThread::start(&format!("core-{number}"), *cpu, move || {
-                run_core(parts, http, listeners, bell, ready)
+                run_core(parts, machines, sockets, bell, ready)
             });
             cores.push(thread.map_err(StartError::Core)?);
         }
@@ -286,19 +287,43 @@ impl Server {
 
 async fn run_core(
     parts: ShardParts,
-    http: wmsp::server::Config,
-    listeners: Vec<Bound>,
+    machines: Machines,
+    sockets: Sockets,
     bell: DoorbellHandle,
     ready: mpsc::Sender<Vec<RawFd>>,
 ) {
     let shard = Shard::new(parts);
-    let machine = Box::new(wmsp::server::Server::new(http));
-    let local = listeners.first().map_or(NOWHERE, |bound| bound.local);
-    let front = shard.add_front(Front::new(machine, Protocol::Http, local));
-    let fds = listeners
-        .into_iter()
-        .map(|bound| listen(&shard, front, bound))
-        .collect();
+    let Machines { http, mms } = machines;
+    let mut fds = Vec::new();
+    let http: Box<dyn Machine> = Box::new(wmsp::server::Server::new(http));
+    let mms: Box<dyn Machine> = Box::new(mmsp::server::Server::new(mms));
+    for (machine, service, protocol, listeners, datagrams) in [
+        (
+            http,
+            Service::Http,
+            Protocol::Http,
+            sockets.http,
+            Vec::new(),
+        ),
+        (
+            mms,
+            Service::Mms,
+            Protocol::Mmst,
+            sockets.mms,
+            sockets.mms_datagrams,
+        ),
+    ] {
+        let local = listeners.first().map_or(NOWHERE, |bound| bound.local);
+        let front = shard.add_front(Front::new(machine, service, protocol, local));
+        for socket in datagrams {
+            receive(&shard, front, Channel(0), socket);
+        }
+        fds.extend(
+            listeners
+                .into_iter()
+                .map(|bound| listen(&shard, front, bound)),
+        );
+    }
     match bell.listen() {
         Ok(bell) => {
             let shard = Rc::clone(&shard);
@@ -328,40 +353,6 @@ fn why_not_started(cores: Vec<CoreThread>) -> StartError {
     ))
 }
 
-/// Listeners for each core. The first core's bind decides the port where 0 was asked for.
-fn bind(config: &Config, cores: usize) -> Result<(Vec<Vec<Bound>>, Addresses), StartError> {
-    let options = ListenOptions {
-        backlog: i32::try_from(config.listen.backlog).unwrap_or(i32::MAX),
-        congestion: config.listen.congestion.clone(),
-        send_buffer: SEND_BUFFER_IDLE,
-    };
-    let mut bound: Vec<Vec<Bound>> = (0..cores).map(|_| Vec::new()).collect();
-    let mut addresses = Addresses::default();
-    for asked in &config.listen.http {
-        let mut address = *asked;
-        refuse_taken(address)?;
-        for core in &mut bound {
-            let listener = Bound::new(address, &options)
-                .map_err(|error| StartError::Listen { address, error })?;
-            address = listener.local;
-            core.push(listener);
-        }
-        addresses.http.push(address);
-    }
-    Ok((bound, addresses))
-}
-
-/// With SO_REUSEPORT a second server of the same user would silently share the port.
-fn refuse_taken(address: SocketAddr) -> Result<(), StartError> {
-    if address.port() == 0 {
-        return Ok(());
-    }
-    match std::net::TcpListener::bind(address) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(StartError::Listen { address, error }),
-    }
-}
-
 fn start_admin(
     config: &Config,
     controller: &Arc<Controller>,
@@ -378,15 +369,26 @@ fn start_admin(
         .map_err(failed)
 }
 
-/// What the HTTP machine of a core is told.
-fn http_config(config: &Config, core: CoreId, cores: usize) -> io::Result<wmsp::server::Config> {
-    let mut http = wmsp::server::Config::new(core, cores as u8, rt::random_seed()?);
-    http.server = config.server.version.cougar();
-    http.idle_timeout = config.limits.idle_timeout.get();
-    http.request_timeout = config.limits.header_timeout.get();
-    http.limits.head_bytes_max = config.limits.max_head.as_usize();
-    http.limits.body_bytes_max = config.limits.max_body.as_usize();
-    Ok(http)
+/// What the machines of a core are told.
+struct Machines {
+    http: wmsp::server::Config,
+    mms: mmsp::server::Config,
+}
+
+impl Machines {
+    fn new(config: &Config, core: CoreId, cores: usize) -> io::Result<Machines> {
+        let mut http = wmsp::server::Config::new(core, cores as u8, rt::random_seed()?);
+        http.server = config.server.version.cougar();
+        http.idle_timeout = config.limits.idle_timeout.get();
+        http.request_timeout = config.limits.header_timeout.get();
+        http.limits.head_bytes_max = config.limits.max_head.as_usize();
+        http.limits.body_bytes_max = config.limits.max_body.as_usize();
+        let mut mms = mmsp::server::Config::new(core, cores as u8, rt::random_seed()?);
+        mms.version = config.server.version.announced();
+        mms.request_timeout = config.limits.header_timeout.get();
+        mms.udp = config.listen.mms_udp;
+        Ok(Machines { http, mms })
+    }
 }
 
 /// The CPUs to pin cores to.

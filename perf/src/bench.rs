@@ -4,11 +4,11 @@
 use crate::environment::{self, Environment};
 use crate::floor::Settings;
 use crate::measure::{self, Given, Measurement, Subject};
+use crate::media::Player;
 use crate::probe;
 use crate::server::{Ready, Running};
 use crate::swarm::{Plan, Target};
 use crate::sys::Placement;
-use crate::wmsp::Player;
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -105,10 +105,10 @@ impl Bench {
         };
         let descriptors = report.environment.descriptors as usize;
         for &sessions in &self.sweep {
-            if sessions + 64 > descriptors {
+            let need = self.descriptors(sessions) + 64;
+            if need > descriptors {
                 return Err(format!(
-                    "{sessions} sessions need {} descriptors, this process may have {descriptors} (ulimit -Hn)",
-                    sessions + 64
+                    "{sessions} sessions need {need} descriptors, this process may have {descriptors} (ulimit -Hn)"
                 ));
             }
             let mut runs = Vec::new();
@@ -134,6 +134,15 @@ impl Bench {
             report.runs.append(&mut runs);
         }
         Ok(report)
+    }
+
+    fn descriptors(&self, sessions: usize) -> usize {
+        let plan = Plan {
+            targets: self.targets.clone(),
+            sessions,
+            ..self.plan.clone()
+        };
+        plan.descriptors()
     }
 
     fn placement(&self) -> Placement {
@@ -186,6 +195,8 @@ impl Bench {
             format!("--packet-size={packet_size}"),
             format!("--cadence={}ms", settings.cadence.as_millis()),
             format!("--congestion={}", settings.congestion),
+            format!("--protocol={}", settings.protocol.name()),
+            format!("--send={}", settings.sending.name()),
         ];
         let (running, port) = Running::start_floor(&words, &self.placement())?;
         let subject = Subject {
@@ -199,7 +210,9 @@ impl Bench {
                 ..Given::default()
             },
         };
-        let target = probe::target(&format!("http://127.0.0.1:{port}/floor"))?;
+        let protocol = settings.protocol;
+        let host = format!("127.0.0.1:{port}");
+        let target = probe::target(&protocol.url(host, "/floor"), protocol)?;
         self.swarm_run(vec![target], subject, sessions, true)
     }
 
@@ -211,7 +224,7 @@ impl Bench {
         live: bool,
     ) -> Result<Measurement, String> {
         let first = targets.first().ok_or("nothing to play")?;
-        let facts = probe::header(first, Player::Nine)?;
+        let facts = probe::header(first, self.plan.protocol, Player::Nine)?;
         subject.given.bit_rate = facts.bit_rate;
         subject.given.packet_size = facts.packet_size;
         let slow = self.plan.slow.min(sessions);

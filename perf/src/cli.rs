@@ -6,12 +6,13 @@ use crate::bench::{Bench, Source};
 use crate::content::{self, Recipe};
 use crate::environment;
 use crate::floor::{self, Settings};
+use crate::media::Player;
 use crate::pair::{self, Experiment, Shaper};
 use crate::scenario::{self, Context};
 use crate::server::{Ready, Running};
 use crate::swarm::{Plan, Protocol, Target};
 use crate::sys::Placement;
-use crate::{probe, report, sys, wmsp};
+use crate::{probe, report, sys};
 use args::{Cli, Command, ContentArgs, Fanout, FloorArgs, Load, PairArgs, ScenarioCommon};
 use clap::Parser;
 use std::io::Write;
@@ -41,6 +42,9 @@ pub fn run() -> Result<bool, String> {
 impl Load {
     /// Put this process where it is to run. Before anything is started.
     fn settle_in(&self) -> Result<(), String> {
+        if self.slow > 0 && self.protocol == Protocol::Mmsu {
+            return Err("--slow: a server does not notice how datagrams are read".into());
+        }
         if self.private_net {
             environment::private_network(self.lo_mtu, self.rps_cpu)?;
         }
@@ -63,8 +67,8 @@ impl Load {
             settle: self.settle,
             warm_up: self.warm_up,
             window: self.seconds,
-            player: wmsp::Player::Nine,
-            protocol: Protocol::Wmsp,
+            player: Player::Nine,
+            protocol: self.protocol,
             describe: false,
             streams: Vec::new(),
             packet_size: 0,
@@ -82,6 +86,8 @@ impl Load {
             packet_size,
             cadence: self.cadence,
             congestion: self.congestion.clone(),
+            protocol: self.protocol,
+            sending: self.send,
         }
     }
 
@@ -116,7 +122,7 @@ impl Load {
         Ok(report
             .runs
             .iter()
-            .all(|m| m.outcome.failed == 0 && m.outcome.lost == 0 && m.server_faults() == 0))
+            .all(|m| m.outcome.unserved() == 0 && m.server_faults() == 0))
     }
 }
 
@@ -124,6 +130,9 @@ fn fanout(args: &Fanout) -> Result<bool, String> {
     let load = &args.load;
     if load.private_net && args.spawn.is_none() {
         return Err("--private-net cannot reach a server that runs outside: use --spawn".into());
+    }
+    if args.describe && load.protocol != Protocol::Wmsp {
+        return Err("--describe is a request of wmsp".into());
     }
     load.settle_in()?;
     let targets = args.targets()?;
@@ -136,10 +145,9 @@ fn fanout(args: &Fanout) -> Result<bool, String> {
     let plan = &mut bench.plan;
     plan.live = !args.vod;
     plan.describe = args.describe;
-    plan.protocol = args.protocol;
     plan.start_spread_ms = u32::try_from(args.start_spread.as_millis()).unwrap_or(u32::MAX);
     if args.legacy {
-        plan.player = wmsp::Player::Legacy;
+        plan.player = Player::Legacy;
     }
     load.execute(&bench)
 }
@@ -154,9 +162,12 @@ impl Fanout {
                 .filter(|l| !l.is_empty() && !l.starts_with('#'))
                 .map(str::to_string)
                 .collect(),
-            None => numbered(&self.url, self.files),
+            None => numbered(&url_or_live(&self.url, self.load.protocol), self.files),
         };
-        urls.iter().map(|url| probe::target(url)).collect()
+        let protocol = self.load.protocol;
+        urls.iter()
+            .map(|url| probe::target(url, protocol))
+            .collect()
     }
 
     fn source(&self, targets: &[Target]) -> Source {
@@ -174,6 +185,15 @@ impl Fanout {
             log: None,
         }
     }
+}
+
+fn url_or_live(url: &Option<String>, protocol: Protocol) -> String {
+    let port = match protocol {
+        Protocol::Wmsp => 8080,
+        Protocol::Mmst | Protocol::Mmsu => protocol.default_port(),
+    };
+    url.clone()
+        .unwrap_or_else(|| protocol.url(format!("127.0.0.1:{port}"), "/live"))
 }
 
 /// `pattern` once for every number below `count`, if it has a place for it.
@@ -206,9 +226,10 @@ fn targets(args: &ScenarioCommon, names: &[String]) -> Result<bool, String> {
     if let Some(priority) = args.fifo {
         sys::set_fifo(priority).map_err(|e| format!("priority {priority}: {e}"))?;
     }
-    let [http, admin] = scenario::free_ports()?;
+    let [http, mms, admin] = scenario::free_ports()?;
     let context = Context {
         http,
+        mms,
         admin,
         server: args.server.clone(),
         dir: args
@@ -239,10 +260,11 @@ fn targets(args: &ScenarioCommon, names: &[String]) -> Result<bool, String> {
 }
 
 fn packet_pair(args: &PairArgs) -> Result<bool, String> {
-    let target = probe::target(&args.url)?;
+    let target = probe::target(&url_or_live(&args.url, args.protocol), args.protocol)?;
     let experiment = Experiment {
         rates: args.rates.iter().map(|r| (r * 1e6) as u64).collect(),
         tries: args.tries.max(1),
+        protocol: args.protocol,
         path: target.path.clone(),
         probe: args.probe.clone(),
         placement: Placement {
@@ -257,6 +279,7 @@ fn packet_pair(args: &PairArgs) -> Result<bool, String> {
             program.to_string_lossy().into_owned(),
             "floor-sender".into(),
             listen,
+            format!("--protocol={}", args.protocol.name()),
         ])
     } else {
         let split = |s: &String| s.split_whitespace().map(str::to_string).collect();

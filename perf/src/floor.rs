@@ -2,13 +2,21 @@
 //! no session state but a position: every 5 ms it walks the sessions of one slice and gives each
 //! a single send of what has become due. Its socket options are those of the server.
 //!
-//! All sessions get identical bytes (the `$D` sequence runs with the packet number instead of
-//! starting at 0 for each session), requests are hardly looked at, nobody is ever timed out.
+//! All sessions get identical bytes (the sequence runs with the packet number instead of starting
+//! at 0 for each session), requests are hardly looked at, nobody is ever timed out. Datagrams leave
+//! in one of three ways, which are the bounds of what a server can do.
 
-use crate::content;
+mod datagrams;
+mod mmsp;
+mod ring;
+mod wmsp;
+
+use crate::swarm::Protocol;
 use crate::sys::{self, Epoll, Events};
-use crate::wmsp;
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+pub use datagrams::Sending;
+use datagrams::{Destination, Office};
+use ring::Ring;
+use socket2::{Domain, SockAddr, Socket, Type};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -18,9 +26,6 @@ use std::time::Duration;
 /// Base of the sending wheel.
 pub const SLICE: Duration = Duration::from_millis(5);
 const SLICE_NS: u64 = SLICE.as_nanos() as u64;
-const FRAME_HEAD: usize = 12;
-/// How much of the past a session may lag behind before it is moved to the newest packet.
-const RING_S: f64 = 10.0;
 const LISTENER: u64 = u64::MAX;
 
 /// What the floor sends and how.
@@ -36,6 +41,10 @@ pub struct Settings {
     pub cadence: Duration,
     /// Congestion control of the listener.
     pub congestion: String,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// How datagrams leave.
+    pub sending: Sending,
 }
 
 impl Settings {
@@ -58,14 +67,10 @@ impl Settings {
 
 /// Serve until killed. `ready` gets the port once it listens.
 pub fn serve(settings: &Settings, ready: impl FnOnce(u16)) -> Result<(), String> {
-    let listener = listen(settings).map_err(|e| format!("cannot listen: {e}"))?;
-    let port = listener
-        .local_addr()
-        .ok()
-        .and_then(|a| a.as_socket())
-        .map_or(0, |a| a.port());
+    let (listener, office) = open(settings).map_err(|e| format!("cannot listen: {e}"))?;
+    let port = port_of(&listener);
+    let mut floor = Floor::new(settings, listener, office).map_err(|e| format!("epoll: {e}"))?;
     ready(port);
-    let mut floor = Floor::new(settings, listener).map_err(|e| format!("epoll: {e}"))?;
     let start = sys::now_ns();
     for tick in 0u64.. {
         sys::sleep_until_ns(start + tick * SLICE_NS);
@@ -78,11 +83,37 @@ pub fn serve(settings: &Settings, ready: impl FnOnce(u16)) -> Result<(), String>
     Ok(())
 }
 
+/// How often a port is looked for that is free for both transports.
+const PORTS_TRIED: usize = 16;
+
+/// The listener, and for datagrams a socket of the same number.
+fn open(settings: &Settings) -> io::Result<(Socket, Option<Office>)> {
+    let mut tries = PORTS_TRIED;
+    loop {
+        let listener = listen(settings)?;
+        if settings.protocol != Protocol::Mmsu {
+            return Ok((listener, None));
+        }
+        let mut at = settings.listen;
+        at.set_port(port_of(&listener));
+        match Office::open(at, settings) {
+            Ok(office) => return Ok((listener, Some(office))),
+            Err(e) if settings.listen.port() != 0 || tries == 0 => return Err(e),
+            Err(_) => tries -= 1,
+        }
+    }
+}
+
+fn port_of(listener: &Socket) -> u16 {
+    let address = listener.local_addr().ok().and_then(|a| a.as_socket());
+    address.map_or(0, |a| a.port())
+}
+
 fn listen(settings: &Settings) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(settings.listen),
         Type::STREAM,
-        Some(Protocol::TCP),
+        Some(socket2::Protocol::TCP),
     )?;
     sys::set_congestion(socket.as_raw_fd(), &settings.congestion)?;
     socket.set_reuse_address(true)?;
@@ -102,38 +133,71 @@ struct Sink {
     offset: usize,
 }
 
+/// Sessions that are served at the same time.
+#[derive(Default)]
+struct Slice {
+    sinks: Vec<Sink>,
+    destinations: Vec<Destination>,
+}
+
+/// The protocol that is spoken.
+enum Host {
+    Wmsp(wmsp::Host),
+    Mmsp(mmsp::Host),
+}
+
+/// A connection before it gets media.
+enum Guest {
+    Wmsp(Vec<u8>),
+    Mmsp(mmsp::Guest),
+}
+
+/// What becomes of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Wait,
+    Close,
+    /// Media is to be sent, on it or to this port.
+    Play(Option<u16>),
+}
+
+impl Verdict {
+    fn wait_if(good: bool) -> Verdict {
+        if good { Verdict::Wait } else { Verdict::Close }
+    }
+}
+
 struct Floor {
     epoll: Epoll,
     events: Events,
     listener: Socket,
-    pending: BTreeMap<u64, (Socket, Vec<u8>)>,
+    office: Option<Office>,
+    pending: BTreeMap<u64, (Socket, Guest)>,
     next_token: u64,
-    slices: Vec<Vec<Sink>>,
+    slices: Vec<Slice>,
     next_slice: usize,
     ring: Ring,
-    describe: Vec<u8>,
-    play: Vec<u8>,
+    host: Host,
 }
 
 impl Floor {
-    fn new(settings: &Settings, listener: Socket) -> io::Result<Floor> {
+    fn new(settings: &Settings, listener: Socket, office: Option<Office>) -> io::Result<Floor> {
         let epoll = Epoll::new()?;
         epoll.add_read(listener.as_raw_fd(), LISTENER)?;
-        let header = wmsp::header_packets(&content::noise_header(
-            settings.packet_size,
-            settings.bit_rate,
-        ));
         Ok(Floor {
             epoll,
             events: Events::new(256),
             listener,
+            office,
             pending: BTreeMap::new(),
             next_token: 0,
-            slices: (0..settings.slices()).map(|_| Vec::new()).collect(),
+            slices: (0..settings.slices()).map(|_| Slice::default()).collect(),
             next_slice: 0,
             ring: Ring::new(settings),
-            describe: describe_reply(&header),
-            play: play_reply(&header),
+            host: match settings.protocol {
+                Protocol::Wmsp => Host::Wmsp(wmsp::Host::new(settings)),
+                Protocol::Mmst | Protocol::Mmsu => Host::Mmsp(mmsp::Host::new(settings)),
+            },
         })
     }
 
@@ -161,60 +225,78 @@ impl Floor {
             let token = self.next_token;
             self.next_token += 1;
             self.epoll.add_read(socket.as_raw_fd(), token)?;
-            self.pending.insert(token, (socket, Vec::new()));
+            let guest = match self.host {
+                Host::Wmsp(_) => Guest::Wmsp(Vec::new()),
+                Host::Mmsp(_) => Guest::Mmsp(mmsp::Guest::default()),
+            };
+            self.pending.insert(token, (socket, guest));
         }
     }
 
     fn request(&mut self, token: u64) {
-        let Some((socket, bytes)) = self.pending.get_mut(&token) else {
+        let Some((socket, guest)) = self.pending.get_mut(&token) else {
             return;
         };
+        let fd = socket.as_raw_fd();
         let mut buffer = [0; 2048];
-        match sys::recv(socket.as_raw_fd(), &mut buffer) {
-            Ok(n) if n > 0 && bytes.len() < 16_384 => bytes.extend_from_slice(&buffer[..n]),
+        let came = match sys::recv(fd, &mut buffer) {
+            Ok(n) if n > 0 => &buffer[..n],
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
             _ => {
                 self.pending.remove(&token);
                 return;
             }
-        }
-        if !bytes.ends_with(b"\r\n\r\n") {
-            return;
-        }
-        let has = |what: &[u8]| bytes.windows(what.len()).any(|w| w == what);
-        let play = has(b"xPlayStrm=1");
-        let pair = has(b"packet-pair-experiment=1");
-        bytes.clear();
-        let fd = socket.as_raw_fd();
-        if !play {
-            let sent = if pair {
-                send_packet_pair(fd, &self.describe)
-            } else {
-                send_all(fd, &self.describe)
-            };
-            if !sent {
-                self.pending.remove(&token);
-            }
-            return;
-        }
-        let Some((socket, _)) = self.pending.remove(&token) else {
-            return;
         };
-        if self.epoll.remove(fd).is_err() || !send_all(fd, &self.play) {
-            return;
+        let verdict = match (&self.host, guest) {
+            (Host::Wmsp(host), Guest::Wmsp(bytes)) => {
+                bytes.extend_from_slice(came);
+                host.answer(fd, bytes)
+            }
+            (Host::Mmsp(host), Guest::Mmsp(guest)) => {
+                host.answer(socket, self.office.as_ref(), guest, came)
+            }
+            _ => Verdict::Close,
+        };
+        match verdict {
+            Verdict::Wait => {}
+            Verdict::Close => drop(self.pending.remove(&token)),
+            Verdict::Play(udp) => {
+                if let Some((socket, _)) = self.pending.remove(&token)
+                    && self.epoll.remove(fd).is_ok()
+                {
+                    self.admit(socket, udp);
+                }
+            }
         }
-        let slices = self.slices.len();
-        self.slices[self.next_slice % slices].push(Sink {
-            socket,
-            position: self.ring.head,
-            offset: 0,
-        });
+    }
+
+    fn admit(&mut self, socket: Socket, udp: Option<u16>) {
+        let at = self.next_slice % self.slices.len();
         self.next_slice += 1;
+        let position = self.ring.head;
+        match udp {
+            None => self.slices[at].sinks.push(Sink {
+                socket,
+                position,
+                offset: 0,
+            }),
+            Some(port) => {
+                let destination = Destination::new(socket, port, position);
+                self.slices[at].destinations.extend(destination);
+            }
+        }
     }
 
     fn send_slice(&mut self, slice: usize) {
         let ring = &self.ring;
-        self.slices[slice].retain_mut(|sink| {
+        let Slice {
+            sinks,
+            destinations,
+        } = &mut self.slices[slice];
+        if let Some(office) = &mut self.office {
+            office.send(ring, destinations);
+        }
+        sinks.retain_mut(|sink| {
             if ring.head - sink.position >= ring.slots as u64 {
                 // Finish the packet in flight is impossible by now: the stream would be broken.
                 if sink.offset != 0 {
@@ -243,124 +325,19 @@ fn send_all(fd: i32, bytes: &[u8]) -> bool {
     sys::send(fd, bytes).is_ok_and(|n| n == bytes.len())
 }
 
-/// Three `$P` before the body of a Describe reply (wmsp.md 2.5), each its own segment.
-fn send_packet_pair(fd: i32, describe: &[u8]) -> bool {
-    let Ok(Some(plain)) = wmsp::response_head(describe) else {
-        return false;
-    };
-    let body = &describe[plain.len..];
-    let head = reply_head(
-        "application/vnd.ms.wms-hdr.asfv1",
-        ",packet-pair-experiment=1",
-        Some(2080 + body.len()),
-    );
-    let r = head.len().min(504);
-    let mut noise = content::Noise::new(sys::now_ns());
-    let mut packet = |len: u16, payload: usize| {
-        let mut p = vec![b'$', b'P'];
-        p.extend(len.to_le_bytes());
-        p.extend((r as u32).to_le_bytes());
-        let at = p.len();
-        p.resize(at + payload, 0);
-        noise.fill(&mut p[at..]);
-        p
-    };
-    let first = [head.into_bytes(), packet(504, 504 - r)].concat();
-    let second = packet(504, 504);
-    let third = [packet(1048, 1048 + r), body.to_vec()].concat();
-    send_all(fd, &first) && send_all(fd, &second) && send_all(fd, &third)
-}
-
-fn reply_head(content_type: &str, pragma: &str, content_length: Option<usize>) -> String {
-    let length = content_length.map_or(String::new(), |n| format!("Content-Length: {n}\r\n"));
-    format!(
-        "HTTP/1.1 200 OK\r\nServer: Cougar/9.01.01.3841\r\nContent-Type: {content_type}\r\n\
-         Cache-Control: no-cache\r\n{length}\
-         Pragma: no-cache,client-id=1,features=\"broadcast\"{pragma}\r\n\r\n"
-    )
-}
-
-fn describe_reply(header: &[u8]) -> Vec<u8> {
-    let head = reply_head("application/vnd.ms.wms-hdr.asfv1", "", Some(header.len()));
-    [head.into_bytes(), header.to_vec()].concat()
-}
-
-fn play_reply(header: &[u8]) -> Vec<u8> {
-    let head = reply_head("application/x-mms-framed", "", None);
-    [head.into_bytes(), header.to_vec()].concat()
-}
-
-/// Framed packets of the last [`RING_S`] seconds. Stored twice in a row so that a run that wraps
-/// is contiguous; the payload stays, only heads are rewritten.
-struct Ring {
-    bytes: Vec<u8>,
-    slots: usize,
-    /// Bytes of a framed packet.
-    frame: usize,
-    interval_ns: u64,
-    /// Number of the next packet to become due.
-    head: u64,
-}
-
-impl Ring {
-    fn new(settings: &Settings) -> Ring {
-        let frame = FRAME_HEAD + usize::from(settings.packet_size);
-        let interval_ns = settings.interval_ns();
-        let slots = ((RING_S * 1e9 / interval_ns as f64) as usize).max(16);
-        let mut bytes = vec![0; 2 * slots * frame];
-        content::Noise::new(1).fill(&mut bytes);
-        Ring {
-            bytes,
-            slots,
-            frame,
-            interval_ns,
-            head: 0,
-        }
-    }
-
-    /// Make the packets that are due `elapsed_ns` after the start.
-    fn advance(&mut self, elapsed_ns: u64) {
-        while self.head * self.interval_ns <= elapsed_ns {
-            let send_time = self.head * self.interval_ns / 1_000_000;
-            let slot = (self.head % self.slots as u64) as usize;
-            for copy in [slot, slot + self.slots] {
-                let at = copy * self.frame;
-                let packet = &mut self.bytes[at..at + self.frame];
-                let (head, payload) = packet.split_at_mut(FRAME_HEAD);
-                if let Ok(head) = head.try_into() {
-                    wmsp::data_head(
-                        self.head as u32,
-                        self.head as u8,
-                        payload.len() as u16,
-                        head,
-                    );
-                }
-                content::noise_packet_head(self.head, send_time as u32, payload);
-            }
-            self.head += 1;
-        }
-    }
-
-    /// All that is due from `position`, less `offset` bytes.
-    fn run(&self, position: u64, offset: usize) -> &[u8] {
-        let count = (self.head - position) as usize;
-        let at = (position % self.slots as u64) as usize * self.frame;
-        &self.bytes[at + offset..at + count * self.frame]
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wmsp::{Deframer, Packet};
 
-    fn settings() -> Settings {
+    pub(super) fn settings() -> Settings {
         Settings {
             listen: "127.0.0.1:0".parse().unwrap(),
             bit_rate: 1_000_000,
             packet_size: 3200,
             cadence: Duration::from_millis(100),
             congestion: "cubic".into(),
+            protocol: Protocol::Wmsp,
+            sending: Sending::Sendto,
         }
     }
 
@@ -377,43 +354,12 @@ mod tests {
     }
 
     #[test]
-    fn runs_are_contiguous_and_framed_across_the_wrap() {
-        let mut ring = Ring::new(&settings());
-        let slots = ring.slots as u64;
-        ring.advance((slots + 5) * ring.interval_ns);
-        assert_eq!(ring.head, slots + 6);
-        let from = slots - 3;
-        let run = ring.run(from, 0);
-        assert_eq!(run.len(), 9 * 3212);
-        let mut seen = Vec::new();
-        let mut deframer = Deframer::default();
-        deframer
-            .feed(run, |p| {
-                if let Packet::Data(d) = p {
-                    seen.push((d.location, d.sequence, d.send_time));
-                }
-            })
-            .unwrap();
-        let expect: Vec<_> = (from..slots + 6)
-            .map(|i| (i as u32, i as u8, Some((i * 25_600 / 1000) as u32)))
-            .collect();
-        assert_eq!(seen, expect);
-        assert!(deframer.at_boundary());
-        assert_eq!(ring.run(from, 100).len(), 9 * 3212 - 100);
-        assert!(ring.run(ring.head, 0).is_empty());
-    }
-
-    #[test]
-    fn replies_are_valid_for_the_swarm() {
-        let header = wmsp::header_packets(&content::noise_header(3200, 1_000_000));
-        let describe = describe_reply(&header);
-        let head = wmsp::response_head(&describe).unwrap().unwrap();
-        assert_eq!(
-            head.content_length,
-            Some((describe.len() - head.len) as u64)
-        );
-        let play = play_reply(&header);
-        let head = wmsp::response_head(&play).unwrap().unwrap();
-        assert_eq!((head.status, head.content_length), (200, None));
+    fn datagrams_leave_from_the_port_of_the_listener() {
+        let (listener, office) = open(&Settings {
+            protocol: Protocol::Mmsu,
+            ..settings()
+        })
+        .unwrap();
+        assert_eq!(office.unwrap().port(), Some(port_of(&listener)));
     }
 }

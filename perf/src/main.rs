@@ -8,6 +8,8 @@ mod environment;
 mod floor;
 mod link;
 mod measure;
+mod media;
+mod mmsp;
 mod pair;
 mod probe;
 mod procfs;

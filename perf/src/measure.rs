@@ -3,9 +3,9 @@
 use crate::bench::FLOOR;
 use crate::probe;
 use crate::procfs::{self, Cores, KernelMemory, Process};
-use crate::swarm::{self, Moment, Outcome, Plan};
+use crate::swarm::{self, Moment, Outcome, Plan, Protocol};
 use serde::Serialize;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 
 /// What is measured.
@@ -90,6 +90,46 @@ pub struct SlowQueue {
     pub max: u64,
 }
 
+/// Datagrams of the server in the window, as its metrics count them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Datagrams {
+    /// Sent.
+    pub sent: f64,
+    /// System calls for them.
+    pub sends: f64,
+    /// That its socket did not take.
+    pub dropped: f64,
+    /// Sent again because they were asked for.
+    pub resends: f64,
+}
+
+impl Datagrams {
+    /// System calls for each; `None`: nothing was sent.
+    pub fn sends_each(&self) -> Option<f64> {
+        (self.sent > 0.0).then(|| self.sends / self.sent)
+    }
+
+    fn in_metrics(text: &str) -> Option<Datagrams> {
+        let count = |name| probe::metric(text, name);
+        Some(Datagrams {
+            sent: count("ringcast_datagrams_sent_total")?,
+            sends: count("ringcast_datagram_sends_total")?,
+            // There is no line before there is something to count.
+            dropped: count("ringcast_datagrams_dropped_total").unwrap_or(0.0),
+            resends: count("ringcast_resends_sent_total").unwrap_or(0.0),
+        })
+    }
+
+    fn since(&self, earlier: &Datagrams) -> Datagrams {
+        Datagrams {
+            sent: self.sent - earlier.sent,
+            sends: self.sends - earlier.sends,
+            dropped: self.dropped - earlier.dropped,
+            resends: self.resends - earlier.resends,
+        }
+    }
+}
+
 /// All numbers of one run.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Measurement {
@@ -116,6 +156,8 @@ pub struct Measurement {
     pub memory: Option<Memory>,
     /// Jumps forward as the server counts them, from its metrics.
     pub skips_by_metrics: Option<f64>,
+    /// Of media over UDP, between two questions right before and after the window.
+    pub datagrams: Option<Datagrams>,
     /// If there were slow sessions.
     pub slow_queue: Option<SlowQueue>,
     /// Congestion control of the server's end of a sample session.
@@ -167,22 +209,22 @@ pub fn measure(plan: &Plan, subject: &Subject) -> Result<Measurement, String> {
     let mut slow_queue = None;
     let mut congestion = None;
     let mut skips = None;
-    let (mut sends_before, mut sends_after) = (None, None);
+    let (mut before, mut after) = (None, None);
     let outcome = swarm::run(plan, |moment| {
         match moment {
             // Asking costs the server something: outside of the window.
-            Moment::Nears => sends_before = sends_of(subject),
+            Moment::Nears => before = metrics(subject),
             Moment::Opens => open = snapshot(subject)?,
             Moment::Closes => {
                 // Nobody reads now: what is asked first is the least disturbed.
                 kernel = KernelMemory::read();
                 close = snapshot(subject)?;
-                sends_after = sends_of(subject);
+                after = metrics(subject);
                 slow_queue = (plan.slow > 0).then(|| slow_queues(port)).flatten();
-                congestion = congestion_of(port);
-                skips = skips_of(subject);
+                congestion = congestion_of(port, plan.source(0));
+                skips = skips_of(after.as_deref());
             }
-            Moment::Drained => skips = skips_of(subject),
+            Moment::Drained => skips = skips_of(metrics(subject).as_deref()),
         }
         Ok(())
     })?;
@@ -204,13 +246,19 @@ pub fn measure(plan: &Plan, subject: &Subject) -> Result<Measurement, String> {
         label: subject.label.clone(),
         sessions: plan.sessions,
         bytes_per_receive: outcome.bytes as f64 / outcome.receives.max(1) as f64,
-        bytes_per_send: bytes_per_send(sends_before, sends_after),
+        bytes_per_send: bytes_per_send(
+            before.as_deref().and_then(sends_in),
+            after.as_deref().and_then(sends_in),
+        ),
         mbit_per_s: outcome.bytes as f64 * 8e-6 / window,
         swarm_percent,
         swarm_limited: swarm_percent > 85.0,
         cost,
         memory,
         skips_by_metrics: skips,
+        datagrams: (plan.protocol == Protocol::Mmsu)
+            .then(|| datagrams(before.as_deref()?, after.as_deref()?))
+            .flatten(),
         slow_queue,
         congestion,
         given: subject.given.clone(),
@@ -243,12 +291,25 @@ fn cost(open: &Snapshot, close: &Snapshot, gb: f64, window: f64, playing: f64) -
     }
 }
 
-/// (bytes, sends) that the server has counted so far.
-fn sends_of(subject: &Subject) -> Option<(f64, f64)> {
+/// The server's metrics now.
+fn metrics(subject: &Subject) -> Option<String> {
     let (_, text) = probe::get(subject.admin?, "/metrics").ok()?;
+    Some(text)
+}
+
+fn datagrams(before: &str, after: &str) -> Option<Datagrams> {
+    let (before, after) = (
+        Datagrams::in_metrics(before)?,
+        Datagrams::in_metrics(after)?,
+    );
+    Some(after.since(&before))
+}
+
+/// (bytes, sends) that the server has counted so far.
+fn sends_in(text: &str) -> Option<(f64, f64)> {
     Some((
-        probe::metric(&text, "ringcast_point_bytes_total")?,
-        probe::metric(&text, "ringcast_point_lateness_seconds_count")?,
+        probe::metric(text, "ringcast_point_bytes_total")?,
+        probe::metric(text, "ringcast_point_lateness_seconds_count")?,
     ))
 }
 
@@ -257,9 +318,8 @@ fn bytes_per_send(before: Option<(f64, f64)>, after: Option<(f64, f64)>) -> Opti
     (s1 > s0).then(|| (b1 - b0) / (s1 - s0))
 }
 
-fn skips_of(subject: &Subject) -> Option<f64> {
-    let (_, text) = probe::get(subject.admin?, "/metrics").ok()?;
-    probe::metric(&text, "ringcast_point_skips_total")
+fn skips_of(metrics: Option<&str>) -> Option<f64> {
+    probe::metric(metrics?, "ringcast_point_skips_total")
 }
 
 /// Slow sessions come from a net of their own. `None` without `ss`.
@@ -301,11 +361,11 @@ fn held_in(text: &str) -> Vec<u64> {
 }
 
 /// Congestion control in force at the server's end, from `ss`, if that is installed.
-fn congestion_of(port: u16) -> Option<String> {
+fn congestion_of(port: u16, client: Ipv4Addr) -> Option<String> {
     let out = Command::new("ss")
         .args(["-tinH", "state", "established", "sport"])
         .arg(format!("= :{port}"))
-        .args(["dst", "127.0.0.2"])
+        .args(["dst", &client.to_string()])
         .output()
         .ok()?;
     congestion_in(&String::from_utf8_lossy(&out.stdout))
@@ -348,6 +408,23 @@ mod tests {
         assert_eq!(bytes_per_send(before, after), Some(6000.0));
         assert_eq!(bytes_per_send(before, before), None);
         assert_eq!(bytes_per_send(None, after), None);
+    }
+
+    #[test]
+    fn datagrams_and_calls_are_counted_by_difference() {
+        let before = "ringcast_datagrams_sent_total 100\nringcast_datagram_sends_total 40\n";
+        let after = "ringcast_datagrams_sent_total{core=\"0\"} 200\n\
+                     ringcast_datagrams_sent_total{core=\"1\"} 300\n\
+                     ringcast_datagram_sends_total 90\nringcast_datagrams_dropped_total 3\n\
+                     ringcast_resends_sent_total 2\n";
+        let d = datagrams(before, after).unwrap();
+        assert_eq!(
+            (d.sent, d.sends, d.dropped, d.resends),
+            (400.0, 50.0, 3.0, 2.0)
+        );
+        assert_eq!(d.sends_each(), Some(0.125));
+        assert_eq!(datagrams("", after), None);
+        assert_eq!(Datagrams::default().sends_each(), None);
     }
 
     #[test]

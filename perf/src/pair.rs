@@ -1,17 +1,18 @@
 //! Packet pair: what a client would take its link for, at links of known rates
-//! (bandwidth-and-start.md 2.1 and 3).
+//! (bandwidth-and-start.md 2.1, 2.4 and 3).
 
 mod between;
+mod mmsp;
+mod wmsp;
 
-pub use between::{Subjects, TBF_FRAME, between};
+pub use between::{Subjects, between, tbf_frame};
 
 use crate::link::{IP_TCP_HEADERS, Relay};
-use crate::swarm::Target;
+use crate::swarm::{Protocol, Target};
 use crate::sys::{self, Placement};
-use crate::wmsp::{self, Player, Subject};
 use crate::{probe, stats};
 use serde::Serialize;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::process::{Command, Stdio};
@@ -19,138 +20,46 @@ use std::time::Duration;
 
 const PATIENCE_NS: u64 = 3_000_000_000;
 
-/// When the last byte of each `$P` arrived.
+/// When the last bytes of the first two packets arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Arrivals {
+struct Pair {
     /// ns.
-    pub at: [u64; 3],
-    /// Bytes of each on the wire, without lower headers.
-    pub size: [usize; 3],
+    at: [u64; 2],
+    /// Bytes of the second on the wire, without lower headers.
+    bytes: u64,
+    /// They were read too late to be told apart, or have no times.
+    late: bool,
 }
 
-impl Arrivals {
-    /// bit/s between the first and the second; `None` if they came in one read.
-    pub fn rate(&self, headers: u64) -> Option<f64> {
-        rate(self.at[0], self.at[1], self.size[1] as u64 + headers)
+impl Pair {
+    /// bit/s between them; `None` if they came as one.
+    fn rate(&self, headers: u64) -> Option<f64> {
+        let [first, second] = self.at;
+        let elapsed = second.checked_sub(first).filter(|&d| d > 0)?;
+        Some((self.bytes + headers) as f64 * 8e9 / elapsed as f64)
     }
-}
-
-fn rate(from_ns: u64, to_ns: u64, bytes: u64) -> Option<f64> {
-    let elapsed = to_ns.checked_sub(from_ns).filter(|&d| d > 0)?;
-    Some(bytes as f64 * 8e9 / elapsed as f64)
-}
-
-/// Reads a Describe reply as it arrives and notes when each `$P` was complete.
-#[derive(Debug, Default)]
-struct Reader {
-    bytes: Vec<u8>,
-    /// (bytes so far, time) after every read.
-    marks: Vec<(usize, u64)>,
-}
-
-impl Reader {
-    fn push(&mut self, bytes: &[u8], now_ns: u64) {
-        self.bytes.extend_from_slice(bytes);
-        self.marks.push((self.bytes.len(), now_ns));
-    }
-
-    /// `None`: not complete yet.
-    fn arrivals(&self) -> Result<Option<Arrivals>, String> {
-        let Some(head) = wmsp::response_head(&self.bytes)? else {
-            return Ok(None);
-        };
-        if head.status != 200 {
-            return Err(format!("Describe: status {}", head.status));
-        }
-        if !head.packet_pair {
-            return Err("the server did not grant packet-pair-experiment".into());
-        }
-        let expect = head.len.min(504);
-        let sizes = [512 - expect, 512, 1056 + expect];
-        let mut found = Arrivals {
-            at: [0; 3],
-            size: sizes,
-        };
-        let mut end = head.len;
-        for (i, (size, length)) in sizes.into_iter().zip([504u16, 504, 1048]).enumerate() {
-            let start = end;
-            end += size;
-            let Some(packet) = self.bytes.get(start..end) else {
-                return Ok(None);
-            };
-            check_pair_packet(packet, length, expect)
-                .map_err(|e| format!("$P {} at offset {start}: {e}", i + 1))?;
-            found.at[i] = self.marks.iter().find(|m| m.0 >= end).map_or(0, |m| m.1);
-        }
-        Ok(Some(found))
-    }
-}
-
-// WMSP-22
-fn check_pair_packet(packet: &[u8], length: u16, reason: usize) -> Result<(), String> {
-    let [b'$', b'P', a, b, r0, r1, r2, r3, ..] = *packet else {
-        return Err("not a $P".into());
-    };
-    let (len, r) = (
-        u16::from_le_bytes([a, b]),
-        u32::from_le_bytes([r0, r1, r2, r3]),
-    );
-    if len != length || r as usize != reason {
-        return Err(format!(
-            "PacketLength {len} and Reason {r}, expected {length} and {reason}"
-        ));
-    }
-    Ok(())
 }
 
 /// Moves the link while somebody waits at its end.
 type Pump<'a> = dyn FnMut() -> Result<(), String> + 'a;
 
-/// One Describe with packet pair. Times are those at which segments reached this host; spins while
-/// it waits, so that segments are read apart. The second value: they were not, or have no times.
-fn ask(target: &Target, pump: &mut Pump) -> Result<(Arrivals, bool), String> {
-    let fault = |e: io::Error| format!("{}: {e}", target.addr);
-    let stream = TcpStream::connect_timeout(&target.addr, Duration::from_secs(5)).map_err(fault)?;
-    stream.set_nodelay(true).map_err(fault)?;
-    stream.set_nonblocking(true).map_err(fault)?;
-    sys::stamp_arrivals(stream.as_raw_fd()).map_err(fault)?;
-    let text = wmsp::describe(
-        &Subject {
-            target: &target.path,
-            authority: &target.authority,
-            player: Player::Nine,
-            session: 0xF000_0001,
-        },
-        true,
-    );
-    let fd = stream.as_raw_fd();
-    sys::send(fd, text.as_bytes()).map_err(fault)?;
-    let mut reader = Reader::default();
-    let mut buffer = [0; 4096];
-    let begun = sys::now_ns();
-    let mut late = false;
-    loop {
-        match sys::recv_stamped(fd, &mut buffer) {
-            Ok((0, _)) => return Err("closed before three $P".into()),
-            Ok((n, stamp)) => {
-                late |= stamp.is_none();
-                reader.push(&buffer[..n], stamp.unwrap_or(0));
-                if let Some(found) = reader.arrivals()? {
-                    return Ok((found, late));
-                }
-                // The pair in one read is the server's doing only if it was one segment.
-                let segments = sys::data_segments_in(fd).map_err(fault)?;
-                late |= reader.marks.len() == 1 && segments > 1 && n > 512;
-            }
-            Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                pump()?;
-                if sys::now_ns() - begun > PATIENCE_NS {
-                    return Err("three $P did not arrive in time".into());
-                }
-            }
-            Err(e) => return Err(fault(e)),
-        }
+/// Ask for one packet pair. Times are those at which segments reached this host; spins while it
+/// waits, so that segments are read apart.
+fn ask(target: &Target, protocol: Protocol, pump: &mut Pump) -> Result<Pair, String> {
+    match protocol {
+        Protocol::Wmsp => wmsp::ask(target, pump),
+        Protocol::Mmst => mmsp::ask(target, false, pump),
+        Protocol::Mmsu => mmsp::ask(target, true, pump),
     }
+}
+
+/// A connection that does not wait and notes arrivals.
+fn connect(target: &Target) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&target.addr, Duration::from_secs(5))?;
+    stream.set_nodelay(true)?;
+    stream.set_nonblocking(true)?;
+    sys::stamp_arrivals(stream.as_raw_fd())?;
+    Ok(stream)
 }
 
 /// How the link is made slow.
@@ -209,6 +118,8 @@ pub struct Experiment {
     pub rates: Vec<u64>,
     /// Tries at each.
     pub tries: usize,
+    /// By which protocol.
+    pub protocol: Protocol,
     /// Path on the server.
     pub path: String,
     /// `ringcast`, to ask its probe too.
@@ -219,9 +130,12 @@ pub struct Experiment {
 
 /// Through the relay, to a server that runs at `server`.
 pub fn through_relay(e: &Experiment, server: SocketAddr) -> Result<Vec<Estimate>, String> {
+    if e.protocol == Protocol::Mmsu {
+        return Err("the relay carries no datagrams: links between namespaces do".into());
+    }
     let each = |&rate: &u64| {
         let mut relay = Relay::new(server, rate).map_err(|e| format!("relay: {e}"))?;
-        let target = probe::target(&format!("http://{}{}", relay.addr, e.path))?;
+        let target = probe::target(&e.protocol.url(relay.addr, &e.path), e.protocol)?;
         collect(e, rate, Shaper::Relay, &target, Some(&mut relay))
     };
     e.rates.iter().map(each).collect()
@@ -229,6 +143,9 @@ pub fn through_relay(e: &Experiment, server: SocketAddr) -> Result<Vec<Estimate>
 
 /// Ethernet 14, IPv4 20, TCP 20 and 12 for its time stamps: what links between namespaces count.
 const FRAME_HEADERS: u64 = 66;
+/// Ethernet 14, IPv4 20, UDP 8.
+const DATAGRAM_HEADERS: u64 = 42;
+
 fn collect(
     e: &Experiment,
     link: u64,
@@ -238,6 +155,7 @@ fn collect(
 ) -> Result<Estimate, String> {
     let headers = match shaper {
         Shaper::Relay => IP_TCP_HEADERS,
+        Shaper::Tbf | Shaper::Wire if e.protocol == Protocol::Mmsu => DATAGRAM_HEADERS,
         Shaper::Tbf | Shaper::Wire => FRAME_HEADERS,
     };
     let mut rates = Vec::new();
@@ -250,14 +168,14 @@ fn collect(
         if rates.len() == e.tries {
             break;
         }
-        let (arrivals, late) = ask(target, &mut || pump(relay.as_deref_mut()))?;
+        let pair = ask(target, e.protocol, &mut || pump(relay.as_deref_mut()))?;
         // The relay has to see the end of the connection.
         for _ in 0..4 {
             pump(relay.as_deref_mut())?;
         }
         let merged = relay.as_deref_mut().map_or(0, Relay::take_merged);
-        match arrivals.rate(headers) {
-            _ if late || merged > 0 => unusable += 1,
+        match pair.rate(headers) {
+            _ if pair.late || merged > 0 => unusable += 1,
             Some(rate) => rates.push(rate),
             None => unsegmented += 1,
         }
@@ -298,7 +216,15 @@ fn ask_probes(
         Some(_) => e.placement.clone(),
         None => Placement::default(),
     };
-    let one = |_| ask_probe(program, target, &placement, relay.as_deref_mut());
+    let one = |_| {
+        ask_probe(
+            program,
+            e.protocol,
+            target,
+            &placement,
+            relay.as_deref_mut(),
+        )
+    };
     let mut rates = (0..e.tries).map(one).collect::<Result<Vec<_>, _>>()?;
     rates.sort_unstable_by(f64::total_cmp);
     Ok(Probed {
@@ -322,11 +248,12 @@ fn pump(relay: Option<&mut Relay>) -> Result<(), String> {
 /// What one `ringcast probe` reports as packet pair.
 fn ask_probe(
     program: &str,
+    protocol: Protocol,
     target: &Target,
     placement: &Placement,
     mut relay: Option<&mut Relay>,
 ) -> Result<f64, String> {
-    let url = format!("http://{}{}", target.addr, target.path);
+    let url = protocol.url(target.addr, &target.path);
     let fault = |e: io::Error| format!("{program}: {e}");
     let mut command = Command::new(program);
     command
@@ -374,56 +301,16 @@ pub fn table(estimates: &[Estimate]) -> String {
 mod tests {
     use super::*;
 
-    fn reply(pair: &str) -> (Vec<u8>, usize) {
-        let head =
-            format!("HTTP/1.1 200 OK\r\nContent-Length: 3000\r\nPragma: no-cache{pair}\r\n\r\n");
-        let r = head.len();
-        let mut bytes = head.into_bytes();
-        for (len, payload) in [(504u16, 504 - r), (504, 504), (1048, 1048 + r)] {
-            bytes.extend([b'$', b'P']);
-            bytes.extend(len.to_le_bytes());
-            bytes.extend((r as u32).to_le_bytes());
-            bytes.resize(bytes.len() + payload, 0x5A);
-        }
-        (bytes, r)
-    }
-
-    // WMSP-22: 512, 512 and 1056 + R bytes, 2080 without the head.
     #[test]
-    fn sizes_follow_the_head() {
-        let (bytes, r) = reply(",packet-pair-experiment=1");
-        assert_eq!(bytes.len(), r + 2080);
-        let mut reader = Reader::default();
-        reader.push(&bytes[..512], 1_000_000);
-        assert_eq!(reader.arrivals(), Ok(None));
-        reader.push(&bytes[512..1024], 5_416_000);
-        reader.push(&bytes[1024..], 20_000_000);
-        let a = reader.arrivals().unwrap().unwrap();
-        assert_eq!(a.at, [1_000_000, 5_416_000, 20_000_000]);
-        assert_eq!(a.size, [512 - r, 512, 1056 + r]);
+    fn the_distance_gives_the_rate() {
+        let mut pair = Pair {
+            at: [1_000_000, 5_416_000],
+            bytes: 512,
+            late: false,
+        };
         // 552 bytes in 4.416 ms.
-        assert!((a.rate(40).unwrap() - 1e6).abs() < 1.0);
-    }
-
-    #[test]
-    fn one_read_for_both_gives_no_estimate() {
-        let (bytes, _) = reply(",packet-pair-experiment=1");
-        let mut reader = Reader::default();
-        reader.push(&bytes, 7);
-        assert_eq!(reader.arrivals().unwrap().unwrap().rate(40), None);
-    }
-
-    #[test]
-    fn faults_are_told_with_their_place() {
-        let (bytes, _) = reply("");
-        let mut reader = Reader::default();
-        reader.push(&bytes, 7);
-        assert!(reader.arrivals().unwrap_err().contains("grant"));
-        let (mut bytes, r) = reply(",packet-pair-experiment=1");
-        bytes[r + 512 - r + 2] = 0;
-        let mut reader = Reader::default();
-        reader.push(&bytes, 7);
-        let e = reader.arrivals().unwrap_err();
-        assert!(e.contains("$P 2 at offset 512"), "{e}");
+        assert!((pair.rate(40).unwrap() - 1e6).abs() < 1.0);
+        pair.at[1] = pair.at[0];
+        assert_eq!(pair.rate(40), None);
     }
 }

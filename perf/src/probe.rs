@@ -1,8 +1,12 @@
 //! Small blocking exchanges: one Describe to learn what is played, a GET of the admin port.
 
 use crate::asf::{self, HeaderFacts};
-use crate::swarm::Target;
-use crate::wmsp::{self, Player, ResponseHead, Subject};
+use crate::media::{Player, Subject};
+use crate::mmsp::client::{self, Client, News, Transport};
+use crate::mmsp::{self, Whole};
+use crate::swarm::{Protocol, Target};
+use crate::wmsp::{self, ResponseHead};
+use protocols::mmsp::wire::Reader;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
@@ -10,12 +14,20 @@ use std::time::Duration;
 const TIMEOUT: Duration = Duration::from_secs(5);
 const BODY_MAX: u64 = 4 << 20;
 
-/// Take `http://host[:port]/path` apart. `mms://` and `mmsh://` are understood as the same.
-pub fn target(url: &str) -> Result<Target, String> {
-    let rest = ["http://", "mmsh://", "mms://"]
-        .iter()
-        .find_map(|s| url.strip_prefix(s))
-        .ok_or_else(|| format!("{url}: only http:// URLs are spoken here"))?;
+/// Take `scheme://host[:port]/path` apart, which must be a URL of the protocol.
+pub fn target(url: &str, protocol: Protocol) -> Result<Target, String> {
+    let schemes = protocol.schemes();
+    let rest = url
+        .split_once("://")
+        .filter(|(scheme, _)| schemes.contains(scheme))
+        .map(|(_, rest)| rest)
+        .ok_or_else(|| {
+            let known: Vec<_> = schemes.iter().map(|s| format!("{s}://")).collect();
+            format!(
+                "{url}: with this protocol URLs begin with {}",
+                known.join(", ")
+            )
+        })?;
     let (authority, path) = match rest.find('/') {
         Some(at) => rest.split_at(at),
         None => (rest, "/"),
@@ -23,7 +35,7 @@ pub fn target(url: &str) -> Result<Target, String> {
     let with_port = if authority.contains(':') {
         authority.to_string()
     } else {
-        format!("{authority}:80")
+        format!("{authority}:{}", protocol.default_port())
     };
     let addr = with_port
         .to_socket_addrs()
@@ -38,19 +50,70 @@ pub fn target(url: &str) -> Result<Target, String> {
 }
 
 /// Ask for the ASF header of a target.
-pub fn header(target: &Target, player: Player) -> Result<HeaderFacts, String> {
+pub fn header(target: &Target, protocol: Protocol, player: Player) -> Result<HeaderFacts, String> {
     let subject = Subject {
         target: &target.path,
         authority: &target.authority,
         player,
         session: 0xF000_0000,
     };
-    let text = wmsp::describe(&subject, false);
-    let (head, body) = exchange(target.addr, &text)?;
-    if head.status != 200 {
-        return Err(format!("Describe {}: status {}", target.path, head.status));
+    match protocol {
+        Protocol::Wmsp => {
+            let text = wmsp::describe(&subject, false);
+            let (head, body) = exchange(target.addr, &text)?;
+            if head.status != 200 {
+                return Err(format!("Describe {}: status {}", target.path, head.status));
+            }
+            asf::header_facts(&header_payload(&body)?)
+        }
+        // Whichever way media is to come, the header may come over the connection.
+        Protocol::Mmst | Protocol::Mmsu => {
+            let header = mms_header(target.addr, subject)
+                .map_err(|e| format!("mms://{}{}: {e}", target.authority, target.path))?;
+            asf::header_facts(&header)
+        }
     }
-    asf::header_facts(&header_payload(&body)?)
+}
+
+/// The ASF header as MMSP sends it.
+fn mms_header(addr: SocketAddr, subject: Subject<'_>) -> Result<Vec<u8>, String> {
+    let fault = |e: std::io::Error| e.to_string();
+    let wish = client::Wish {
+        subject,
+        transport: Transport::Tcp,
+        pair: false,
+        streams: &[],
+        start_ms: 0,
+    };
+    let mut stream = TcpStream::connect_timeout(&addr, TIMEOUT).map_err(fault)?;
+    stream.set_read_timeout(Some(TIMEOUT)).map_err(fault)?;
+    let (mut client, mut reader) = (Client::default(), Reader::default());
+    let (mut out, mut header) = (Vec::new(), Vec::new());
+    let mut buffer = [0; 16_384];
+    client.open(&wish, &mut out);
+    loop {
+        stream.write_all(&out).map_err(fault)?;
+        out.clear();
+        match stream.read(&mut buffer).map_err(fault)? {
+            0 => return Err("closed before the header was there".into()),
+            n => reader.push(&buffer[..n]),
+        }
+        while let Some(whole) = mmsp::take(&mut reader)? {
+            match whole {
+                Whole::Report(report) => drop(client.report(&wish, &report, &mut out)?),
+                Whole::Data(data, payload) => {
+                    header.extend_from_slice(payload);
+                    // The start is not asked for: the connection ends here.
+                    if client.data(&wish, &data, &mut out)? == News::Header {
+                        return Ok(header);
+                    }
+                }
+            }
+        }
+        if header.len() as u64 > BODY_MAX {
+            return Err(format!("header of more than {BODY_MAX} bytes"));
+        }
+    }
 }
 
 /// The joined payloads of the `$H` packets of a Describe body.
@@ -130,14 +193,21 @@ mod tests {
 
     #[test]
     fn urls() {
-        let t = target("http://127.0.0.1:8080/vod/f1.wmv?x=1").unwrap();
+        use Protocol::{Mmst, Mmsu, Wmsp};
+        let t = target("http://127.0.0.1:8080/vod/f1.wmv?x=1", Wmsp).unwrap();
         assert_eq!(t.addr, "127.0.0.1:8080".parse().unwrap());
         assert_eq!(
             (t.authority.as_str(), t.path.as_str()),
             ("127.0.0.1:8080", "/vod/f1.wmv?x=1")
         );
-        assert_eq!(target("mms://127.0.0.1").unwrap().addr.port(), 80);
-        assert!(target("rtsp://127.0.0.1/x").is_err());
+        let port = |url, protocol| target(url, protocol).map(|t| t.addr.port());
+        assert_eq!(port("mms://127.0.0.1", Wmsp), Ok(80));
+        assert_eq!(port("mms://127.0.0.1/x", Mmst), Ok(1755));
+        assert_eq!(port("mmsu://127.0.0.1/x", Mmsu), Ok(1755));
+        let e = port("mmsu://127.0.0.1/x", Mmst).unwrap_err();
+        assert!(e.contains("mms://, mmst://"), "{e}");
+        assert!(port("rtsp://127.0.0.1/x", Wmsp).is_err());
+        assert!(port("127.0.0.1/x", Wmsp).is_err());
     }
 
     #[test]

@@ -208,6 +208,19 @@ pub fn retransmissions() -> u64 {
     snmp_value(&text, "Tcp:", "RetransSegs").unwrap_or(0)
 }
 
+/// Packets that came to a full queue of a core (`net.core.netdev_max_backlog`) since boot; loopback
+/// passes through it.
+pub fn queue_drops() -> u64 {
+    softnet_drops(&fs::read_to_string("/proc/net/softnet_stat").unwrap_or_default())
+}
+
+/// A line for each core, hexadecimal: packets, drops, ...
+fn softnet_drops(text: &str) -> u64 {
+    text.lines()
+        .filter_map(|l| u64::from_str_radix(l.split_whitespace().nth(1)?, 16).ok())
+        .sum()
+}
+
 fn snmp_value(text: &str, table: &str, name: &str) -> Option<u64> {
     let mut lines = text.lines().filter(|l| l.starts_with(table));
     let column = lines.next()?.split_whitespace().position(|w| w == name)?;
@@ -275,6 +288,13 @@ mod tests {
         assert!((c.busy_s - 3.46).abs() < 1e-9, "{c:?}");
         assert!((c.softirq_s - 0.4).abs() < 1e-9);
         assert!((cores(text, &[0, 1]).busy_s - 3.47).abs() < 1e-9);
+    }
+
+    #[test]
+    fn queue_drops_are_summed_over_cores() {
+        let text = "0000f2a1 0000000a 00000000\n00000001 00000010 00000000\n";
+        assert_eq!(softnet_drops(text), 26);
+        assert_eq!(softnet_drops(""), 0);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::bench::{self, Report};
 use crate::environment::Environment;
-use crate::measure::Measurement;
+use crate::measure::{Datagrams, Measurement};
 use crate::stats::Percentiles;
 use crate::svg::{self, Chart, Series};
 use std::fmt::Write as _;
@@ -17,8 +17,8 @@ pub fn measurement(m: &Measurement) -> String {
     row(
         "sessions",
         format!(
-            "{} asked, {} playing, {} failed, {} lost, {} ended, settled after {:.1} s",
-            m.sessions, o.streaming, o.failed, o.lost, o.ended, o.settled_s
+            "{} asked, {} playing, {} failed, {} lost, {} ended, {} silent, settled after {:.1} s",
+            m.sessions, o.streaming, o.failed, o.lost, o.ended, o.silent, o.settled_s
         ),
     );
     for (reason, count) in &o.reasons {
@@ -101,6 +101,24 @@ pub fn measurement(m: &Measurement) -> String {
     if m.server_faults() > 0 {
         row("", format!("{c:?}"));
     }
+    if let Some(r) = &o.received {
+        row(
+            "datagrams",
+            format!(
+                "{} lost, {} late, {} twice; {} sockets of the swarm dropped {}, queues on the way {}, {} of nobody",
+                c.lost,
+                c.reordered,
+                c.duplicates,
+                r.sockets,
+                r.socket_drops,
+                r.queue_drops,
+                r.strangers
+            ),
+        );
+    }
+    if let Some(d) = &m.datagrams {
+        row("  of the server", datagrams(d));
+    }
     let per_send = m.bytes_per_send.map_or(String::new(), |b| {
         format!(", per send by its metrics {b:.0}")
     });
@@ -130,6 +148,15 @@ pub fn measurement(m: &Measurement) -> String {
         format!("{:.1} % of its core{limited}", m.swarm_percent),
     );
     format!("{}, {} sessions\n{s}", m.label, m.sessions)
+}
+
+/// What the server counts of its datagrams.
+pub fn datagrams(d: &Datagrams) -> String {
+    let each = d.sends_each().map_or("?".into(), |n| format!("{n:.4}"));
+    format!(
+        "{each} system calls each ({:.0} for {:.0}), {:.0} not taken, {:.0} sent again",
+        d.sends, d.sent, d.dropped, d.resends
+    )
 }
 
 /// What a result must be read with, in one line.

@@ -3,6 +3,9 @@
 
 mod config;
 mod desk;
+mod load;
+mod mms;
+mod pairs;
 mod targets;
 
 use crate::environment::Environment;
@@ -24,8 +27,10 @@ pub struct Context {
     pub seconds: Option<Duration>,
     /// Rounds of server and floor.
     pub rounds: usize,
-    /// Where the server's players' port is to be.
+    /// Where the server's port for players over HTTP is to be.
     pub http: SocketAddr,
+    /// That for players over MMS.
+    pub mms: SocketAddr,
     /// And its admin port.
     pub admin: SocketAddr,
     /// Factor of the numbers of sessions.
@@ -84,15 +89,18 @@ impl Verdict {
     }
 }
 
-/// Two ports that nobody uses now.
-pub fn free_ports() -> Result<[SocketAddr; 2], String> {
+/// Ports that nobody uses now.
+pub fn free_ports<const N: usize>() -> Result<[SocketAddr; N], String> {
     let fault = |e: std::io::Error| format!("no free port: {e}");
-    let a = TcpListener::bind(local(0)).map_err(fault)?;
-    let b = TcpListener::bind(local(0)).map_err(fault)?;
-    Ok([
-        a.local_addr().map_err(fault)?,
-        b.local_addr().map_err(fault)?,
-    ])
+    let mut held = Vec::new();
+    let mut ports = [local(0); N];
+    for port in &mut ports {
+        // Held until all are found, so that they differ.
+        let listener = TcpListener::bind(local(0)).map_err(fault)?;
+        *port = listener.local_addr().map_err(fault)?;
+        held.push(listener);
+    }
+    Ok(ports)
 }
 
 /// Everything.
@@ -209,6 +217,7 @@ mod tests {
             seconds: None,
             rounds: 1,
             http: local(1),
+            mms: local(3),
             admin: local(2),
             scale: 1.0,
             server_cpu: 0,
@@ -275,7 +284,11 @@ mod tests {
         d.about(&[&m]);
         d.at_most("x", 1.0, 2.0, "");
         assert_eq!(d.checks[1].verdict, Verdict::Missed);
-        assert!(d.checks[1].measured.contains("1 sessions failed or lost"));
+        assert!(
+            d.checks[1]
+                .measured
+                .contains("1 sessions failed, lost or silent")
+        );
     }
 
     #[test]

@@ -1,13 +1,18 @@
 //! The swarm: very many player sessions on one thread. One epoll set, one receive buffer, no
 //! allocation per packet; of the media only heads are looked at.
 
+mod checks;
 mod crowd;
+mod datagrams;
 mod session;
+mod speech;
 
+use crate::media::Player;
 use crate::stats::Percentiles;
 use crate::sys;
-use crate::wmsp::Player;
+pub use checks::Checks;
 use crowd::Crowd;
+pub use datagrams::Received;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -16,12 +21,55 @@ use std::time::Duration;
 /// Sessions per source address: below the limit that a server has by default for one address.
 const SESSIONS_PER_ADDRESS: usize = 900;
 
-/// How media is asked for. MMS and RTSP over TCP are to join here; what differs is the dialogue
-/// before media and the framing, see `session`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+/// How media is asked for. What differs is the dialogue before media and the framing, see `speech`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub enum Protocol {
     /// ASF over HTTP.
+    #[default]
     Wmsp,
+    /// MMS over TCP.
+    Mmst,
+    /// MMS with media over UDP.
+    Mmsu,
+}
+
+impl Protocol {
+    /// Where servers listen if a URL does not say.
+    pub fn default_port(self) -> u16 {
+        match self {
+            Protocol::Wmsp => 80,
+            Protocol::Mmst | Protocol::Mmsu => 1755,
+        }
+    }
+
+    /// As on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Protocol::Wmsp => "wmsp",
+            Protocol::Mmst => "mmst",
+            Protocol::Mmsu => "mmsu",
+        }
+    }
+
+    /// Its URL of something.
+    pub fn url(self, host: impl std::fmt::Display, path: &str) -> String {
+        let scheme = match self {
+            Protocol::Wmsp => "http",
+            Protocol::Mmst => "mmst",
+            Protocol::Mmsu => "mmsu",
+        };
+        format!("{scheme}://{host}{path}")
+    }
+
+    /// Schemes of its URLs.
+    pub fn schemes(self) -> &'static [&'static str] {
+        match self {
+            Protocol::Wmsp => &["mmsh", "mms", "http"],
+            Protocol::Mmst => &["mms", "mmst"],
+            Protocol::Mmsu => &["mms", "mmsu"],
+        }
+    }
 }
 
 /// What is played.
@@ -77,10 +125,22 @@ impl Plan {
     }
 
     /// Source address of a session; slow ones have a net of their own so that the server's
-    /// queues toward them can be told apart.
+    /// queues toward them can be told apart. With media over UDP every session has one of its
+    /// own, as few ports are to serve all.
     pub fn source(&self, session: usize) -> Ipv4Addr {
+        if self.protocol == Protocol::Mmsu {
+            return datagrams::address(session);
+        }
         let host = 2 + (session / SESSIONS_PER_ADDRESS) as u8;
         Ipv4Addr::new(127, 0, u8::from(self.is_slow(session)), host)
+    }
+
+    /// Descriptors that the sessions need.
+    pub fn descriptors(&self) -> usize {
+        match self.protocol {
+            Protocol::Wmsp | Protocol::Mmst => self.sessions,
+            Protocol::Mmsu => self.sessions + datagrams::ports(self),
+        }
     }
 }
 
@@ -97,45 +157,6 @@ pub enum Moment {
     Drained,
 }
 
-/// Counts of what was wrong or remarkable in the packets.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct Checks {
-    /// `$D` packets looked at, all of them, whole run.
-    pub packets: u64,
-    /// Sequence (AFFlags) not one more than before.
-    pub sequence_breaks: u64,
-    /// First sequence of a session not 0.
-    pub sequence_starts: u64,
-    /// Jumps forward of LocationId.
-    pub gaps: u64,
-    /// Packets so left out.
-    pub skipped: u64,
-    /// Steps of LocationId that do not go forward within an entry.
-    pub backward: u64,
-    /// PacketSize differs from PacketLength.
-    pub size_mismatches: u64,
-    /// Larger than the header's packet size.
-    pub oversize: u64,
-    /// ASF head without a readable send time.
-    pub damaged: u64,
-    /// `$C`: entry changes.
-    pub stream_changes: u64,
-    /// Send time went back within a session.
-    pub restarts: u64,
-}
-
-impl Checks {
-    /// Faults of the server, as opposed to events.
-    pub fn faults(&self) -> u64 {
-        self.sequence_breaks
-            + self.sequence_starts
-            + self.backward
-            + self.size_mismatches
-            + self.oversize
-            + self.damaged
-    }
-}
-
 /// What came of it.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Outcome {
@@ -145,15 +166,17 @@ pub struct Outcome {
     pub failed: usize,
     /// Sessions that had media and lost the connection before the end.
     pub lost: usize,
-    /// Sessions that came to their end (`$E`).
+    /// Sessions that came to their end.
     pub ended: usize,
+    /// Live sessions that played to no end and got nothing in the last two seconds.
+    pub silent: usize,
     /// Reasons of failures and losses.
     pub reasons: BTreeMap<String, usize>,
     /// Length of the window as measured, s.
     pub window_s: f64,
     /// Bytes received in the window, by all sessions.
     pub bytes: u64,
-    /// `$D` packets in the window.
+    /// Packets of media in the window.
     pub packets: u64,
     /// Receive calls with data in the window.
     pub receives: u64,
@@ -184,6 +207,15 @@ pub struct Outcome {
     pub landings: Vec<u32>,
     /// From the first connect to the last session's first media, s.
     pub settled_s: f64,
+    /// Of media over UDP: what the swarm's own sockets did.
+    pub received: Option<Received>,
+}
+
+impl Outcome {
+    /// Sessions that did not get what they asked for, as far as they got on.
+    pub fn unserved(&self) -> usize {
+        self.failed + self.lost + self.silent
+    }
 }
 
 /// After questions before the window, what waited meanwhile is read.
@@ -218,6 +250,7 @@ pub fn run(
     swarm.ledger.record = false;
     let closed = sys::now_ns();
     let swarm_cpu_s = (sys::thread_cpu_ns() - cpu) as f64 / 1e9;
+    let silent = swarm.silent(closed);
     observe(Moment::Closes)?;
     if plan.slow > 0 {
         // At 6 % of the rate a session would come to its first gap after a minute.
@@ -226,12 +259,14 @@ pub fn run(
         observe(Moment::Drained)?;
     }
 
+    let received = swarm.received()?;
     let l = swarm.ledger;
     Ok(Outcome {
         streaming,
         failed: l.failed,
         lost: l.lost,
         ended: l.ended,
+        silent,
         reasons: l.reasons,
         window_s: (closed - opened) as f64 / 1e9,
         bytes: l.bytes,
@@ -250,6 +285,7 @@ pub fn run(
         slow_moved: l.slow_moved,
         landings: l.landings,
         settled_s,
+        received,
     })
 }
 
@@ -260,26 +296,29 @@ fn nanos(d: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::floor::{self, Settings};
+    use crate::floor::{self, Sending, Settings};
     use crate::probe;
 
     /// A floor sender on a thread that ends with the test's process.
-    fn floor_url(bit_rate: u32) -> String {
+    fn floor_url(bit_rate: u32, protocol: Protocol, sending: Sending) -> String {
         let settings = Settings {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             bit_rate,
             packet_size: 1000,
             cadence: Duration::from_millis(20),
             congestion: "cubic".into(),
+            protocol,
+            sending,
         };
         let (tell, told) = std::sync::mpsc::channel();
         std::thread::spawn(move || floor::serve(&settings, |port| tell.send(port).unwrap()));
-        format!("http://127.0.0.1:{}/x", told.recv().unwrap())
+        let port = told.recv().unwrap();
+        protocol.url(format!("127.0.0.1:{port}"), "/x")
     }
 
-    fn plan(url: &str) -> Plan {
-        let target = probe::target(url).unwrap();
-        let facts = probe::header(&target, Player::Nine).unwrap();
+    fn plan(url: &str, protocol: Protocol) -> Plan {
+        let target = probe::target(url, protocol).unwrap();
+        let facts = probe::header(&target, protocol, Player::Nine).unwrap();
         Plan {
             targets: vec![target],
             sessions: 12,
@@ -287,7 +326,7 @@ mod tests {
             settle: Duration::from_secs(20),
             warm_up: Duration::ZERO,
             window: Duration::from_millis(300),
-            protocol: Protocol::Wmsp,
+            protocol,
             player: Player::Nine,
             describe: false,
             streams: facts.streams,
@@ -299,41 +338,71 @@ mod tests {
         }
     }
 
+    fn play(plan: &Plan) -> Outcome {
+        let mut moments = Vec::new();
+        let o = run(plan, |m| {
+            moments.push(m);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(moments, [Moment::Nears, Moment::Opens, Moment::Closes]);
+        assert_eq!((o.streaming, o.failed, o.lost), (12, 0, 0), "{o:?}");
+        assert_eq!(o.checks.faults(), o.checks.sequence_starts, "{o:?}");
+        assert!(o.packets > 0 && o.bytes >= o.packets * 1000, "{o:?}");
+        assert_eq!(o.lateness_ms.count, o.packets);
+        assert_eq!((o.timelines, o.first_media_ms.count), (1, 12));
+        assert_eq!((o.silent, o.response_ms.count), (0, 12));
+        o
+    }
+
     #[test]
     fn all_sessions_play_and_are_checked() {
-        let url = floor_url(1_000_000);
+        let url = floor_url(1_000_000, Protocol::Wmsp, Sending::Sendto);
         for (describe, player) in [
             (false, Player::Nine),
             (true, Player::Nine),
             (true, Player::Legacy),
         ] {
-            let mut moments = Vec::new();
-            let plan = Plan {
+            let o = play(&Plan {
                 describe,
                 player,
-                ..plan(&url)
-            };
-            let o = run(&plan, |m| {
-                moments.push(m);
-                Ok(())
-            })
-            .unwrap();
-            assert_eq!(moments, [Moment::Nears, Moment::Opens, Moment::Closes]);
-            assert_eq!((o.streaming, o.failed, o.lost), (12, 0, 0), "{o:?}");
-            assert_eq!(o.checks.faults(), o.checks.sequence_starts, "{o:?}");
-            assert!(o.packets > 0 && o.bytes >= o.packets * 1000, "{o:?}");
-            assert_eq!(o.lateness_ms.count, o.packets);
-            assert_eq!((o.timelines, o.first_media_ms.count), (1, 12));
+                ..plan(&url, Protocol::Wmsp)
+            });
+            assert!(o.received.is_none());
+        }
+    }
+
+    #[test]
+    fn all_play_over_mms_and_tcp() {
+        let url = floor_url(1_000_000, Protocol::Mmst, Sending::Sendto);
+        for player in [Player::Nine, Player::Legacy] {
+            play(&Plan {
+                player,
+                ..plan(&url, Protocol::Mmst)
+            });
+        }
+    }
+
+    #[test]
+    fn all_play_over_datagrams_however_they_are_sent() {
+        for sending in [Sending::Sendto, Sending::Sendmmsg, Sending::Gso] {
+            let url = floor_url(1_000_000, Protocol::Mmsu, sending);
+            let o = play(&plan(&url, Protocol::Mmsu));
+            let c = &o.checks;
+            assert_eq!((c.lost, c.skipped, c.duplicates), (0, 0, 0), "{sending:?}");
+            let received = o.received.unwrap();
+            assert_eq!((received.sockets, received.strangers), (12, 0));
+            assert_eq!(received.socket_drops, 0);
         }
     }
 
     #[test]
     fn slow_sessions_are_counted_apart() {
-        let url = floor_url(8_000_000);
+        let url = floor_url(8_000_000, Protocol::Wmsp, Sending::Sendto);
         let plan = Plan {
             slow: 4,
             slow_bytes_per_s: 60_000.0,
-            ..plan(&url)
+            ..plan(&url, Protocol::Wmsp)
         };
         let o = run(&plan, |_| Ok(())).unwrap();
         assert_eq!(o.streaming, 12, "{o:?}");
@@ -350,8 +419,8 @@ mod tests {
         // A port that was free a moment ago.
         let gone = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let addr = gone.local_addr().unwrap();
-        let url = floor_url(1_000_000);
-        let mut plan = plan(&url);
+        let url = floor_url(1_000_000, Protocol::Wmsp, Sending::Sendto);
+        let mut plan = plan(&url, Protocol::Wmsp);
         plan.targets[0].addr = addr;
         drop(gone);
         let o = run(&plan, |_| Ok(())).unwrap();

@@ -1,5 +1,7 @@
 //! The kernel calls that std does not offer, each behind a safe function. The only module with
-//! `unsafe`.
+//! `unsafe`, with those below it.
+
+pub mod datagram;
 
 use std::ffi::CString;
 use std::io;

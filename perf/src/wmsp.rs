@@ -1,29 +1,8 @@
 //! WMSP (ASF over HTTP) as the swarm speaks it: requests out, response head and framed packets in.
 
 use crate::asf;
+use crate::media::{DataHead, Player, Subject};
 use std::fmt::Write as _;
-
-/// Which player the swarm pretends to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Player {
-    /// A 9.x player, not pipelined.
-    Nine,
-    /// FFmpeg and its kin: NSPlayer 4.1 over HTTP/1.0.
-    Legacy,
-}
-
-/// What a request names.
-#[derive(Clone, Debug)]
-pub struct Subject<'a> {
-    /// Path and query.
-    pub target: &'a str,
-    /// Host header.
-    pub authority: &'a str,
-    /// As whom.
-    pub player: Player,
-    /// Number of the session, for its GUID.
-    pub session: usize,
-}
 
 fn head(subject: &Subject<'_>) -> String {
     let (version, agent) = match subject.player {
@@ -161,7 +140,7 @@ fn pragma(value: &str, head: &mut ResponseHead) {
 /// What a framed packet says, as far as the swarm looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packet {
-    /// `$D`: media.
+    /// `$D`: media (wmsp.md 2.1, 2.2); the frame is PacketLength.
     Data(DataHead),
     /// `$H` or `$M`: MMS payload length.
     Header(u16),
@@ -171,21 +150,6 @@ pub enum Packet {
     End(u32),
     /// `$T`. (`$P` is never asked for here; see `pair`.)
     Test,
-}
-
-/// Head of a `$D` packet (wmsp.md 2.1, 2.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DataHead {
-    /// ASF packet number.
-    pub location: u32,
-    /// 8-bit sequence.
-    pub sequence: u8,
-    /// PacketLength of the framing header.
-    pub frame_len: u16,
-    /// PacketSize of the MMS header.
-    pub size_field: u16,
-    /// ms, from the ASF packet; `None`: damaged.
-    pub send_time: Option<u32>,
 }
 
 const FRAME: usize = 4;

@@ -307,6 +307,19 @@ impl Selection {
         }
     }
 
+    /// What it is after these changes, all of them done.
+    pub fn changed(mut self, switches: &[StreamSwitch]) -> Selection {
+        for switch in switches {
+            if let Some(from) = switch.from.filter(|f| Some(*f) != switch.to) {
+                self.set(from, Level::Off);
+            }
+            if let Some(to) = switch.to {
+                self.set(to, switch.level);
+            }
+        }
+        self
+    }
+
     /// Only the streams that the content has.
     pub fn within(self, streams: &[StreamInfo]) -> Selection {
         let have = Selection::of(streams.iter().map(|s| s.number)).on;

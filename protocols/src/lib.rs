@@ -8,6 +8,7 @@
 mod access;
 pub mod asf;
 pub mod auth;
+pub mod client;
 pub mod content;
 mod entry;
 mod home;

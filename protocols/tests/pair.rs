@@ -26,7 +26,7 @@ fn net(delay_ms: u64, split: usize) -> Net {
     Net {
         delay: Duration::from_millis(delay_ms),
         split,
-        rate: None,
+        ..LAN
     }
 }
 
@@ -412,7 +412,7 @@ proptest! {
             accel: accel.then_some(Accel { bits_per_second: 1_000_000, duration_ms: 2000 }),
             ..config(pipelined)
         };
-        let net = Net { delay: Duration::from_millis(delay), split, rate };
+        let net = Net { delay: Duration::from_millis(delay), split, rate, ..LAN };
         let first = Clip::new(count, 1).then("/second");
         let clips = match live {
             true => [("/clip", Clip::new(220, 1).live()), ("/second", Clip::new(1, 0))],

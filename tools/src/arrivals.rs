@@ -6,19 +6,38 @@
 //! larger than a packet of the pair, and the times are the kernel's own.
 
 use std::io::{self, ErrorKind};
-use std::net::{TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The reply's head with the first packet of a pair, and the second packet (BW-03, BW-06): reads
 /// of this size end where they end.
 const PIECE_BYTES: usize = 512;
-/// A head of 512 bytes and the whole pair.
+/// A head of 512 bytes, or what MMSP's server says before it, and the whole pair.
 const WATCHED_BYTES: usize = 512 + protocols::rate::packet_pair::TOTAL;
 /// How long the first byte is watched for.
 const FIRST_LIMIT: Duration = Duration::from_millis(100);
-/// How long the next one is. With longer gaps the link is so slow that waking up costs nothing.
-const GAP_LIMIT: Duration = Duration::from_millis(15);
+
+/// How long the next byte is watched for.
+#[derive(Clone, Copy, Debug)]
+pub enum Gaps {
+    /// The pair follows at once. With longer gaps the link is so slow that waking up costs nothing.
+    Short,
+    /// The pair comes a round trip later, asked for.
+    RoundTrip,
+}
+
+impl Gaps {
+    fn limit(self) -> Duration {
+        match self {
+            Gaps::Short => Duration::from_millis(15),
+            Gaps::RoundTrip => FIRST_LIMIT,
+        }
+    }
+}
+
+/// So many datagrams get the kernel's times; behind a pair of them the reader's are good enough.
+const NOTED_DATAGRAMS: u32 = 16;
 
 /// While it lives, the kernel notes when packets arrive. It does so only while some socket of the
 /// host wants it, and turns to it some time after the first one asks.
@@ -32,13 +51,14 @@ impl Noting {
     }
 }
 
-/// What a new connection brings first, in pieces with their arrival times, until there is a pause
-/// or as much as a packet pair has. An end or a fault is left for the next read to find.
-pub fn first(stream: &TcpStream) -> Vec<(Instant, Vec<u8>)> {
+/// Hands on what a new connection brings first, in pieces with their arrival times, until there is a pause
+/// or as much as a packet pair has, or until nobody wants more. An end or a fault is left for the next
+/// read to find.
+pub fn first(stream: &TcpStream, gaps: Gaps, mut give: impl FnMut(Instant, Vec<u8>) -> bool) {
     let fd = stream.as_raw_fd();
     let _ = note_arrivals(fd);
     let clock = Clock::read();
-    let mut pieces = Vec::new();
+    let mut begun = false;
     let mut buffer = [0; PIECE_BYTES];
     let mut left = WATCHED_BYTES;
     let mut last = Instant::now();
@@ -48,15 +68,14 @@ pub fn first(stream: &TcpStream) -> Vec<(Instant, Vec<u8>)> {
             Ok((n, noted)) => {
                 last = Instant::now();
                 let at = noted.and_then(|t| clock.instant(t)).unwrap_or(last);
-                pieces.push((at, buffer.get(..n).unwrap_or_default().to_vec()));
+                begun = true;
                 left = left.saturating_sub(n);
+                if !give(at, buffer.get(..n).unwrap_or_default().to_vec()) {
+                    return;
+                }
             }
             Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                let limit = if pieces.is_empty() {
-                    FIRST_LIMIT
-                } else {
-                    GAP_LIMIT
-                };
+                let limit = if begun { gaps.limit() } else { FIRST_LIMIT };
                 if last.elapsed() > limit {
                     break;
                 }
@@ -67,7 +86,41 @@ pub fn first(stream: &TcpStream) -> Vec<(Instant, Vec<u8>)> {
             Err(_) => break,
         }
     }
-    pieces
+}
+
+/// Reads datagrams with their arrival times.
+pub struct DatagramReader {
+    clock: Clock,
+    noted: u32,
+}
+
+impl DatagramReader {
+    /// For a socket from which nothing was read yet.
+    pub fn new(socket: &UdpSocket) -> DatagramReader {
+        let _ = note_arrivals(socket.as_raw_fd());
+        DatagramReader {
+            clock: Clock::read(),
+            noted: 0,
+        }
+    }
+
+    /// The next datagram, as much of it as fits: when it came, its length, its sender. Waits as long as the
+    /// socket's timeout says.
+    pub fn next(
+        &mut self,
+        socket: &UdpSocket,
+        buffer: &mut [u8],
+    ) -> io::Result<(Instant, usize, SocketAddr)> {
+        if self.noted >= NOTED_DATAGRAMS {
+            let (n, sender) = socket.recv_from(buffer)?;
+            return Ok((Instant::now(), n, sender));
+        }
+        let (_, sender) = socket.peek_from(&mut [0])?;
+        let (n, noted) = receive(socket.as_raw_fd(), buffer)?;
+        self.noted += 1;
+        let at = noted.and_then(|t| self.clock.instant(t));
+        Ok((at.unwrap_or_else(Instant::now), n, sender))
+    }
 }
 
 /// The same moment on both clocks: the kernel notes wall time.
@@ -176,6 +229,44 @@ mod tests {
         (near, listener.accept().expect("accept").0)
     }
 
+    fn pieces(near: &TcpStream) -> Vec<(Instant, Vec<u8>)> {
+        let mut pieces = Vec::new();
+        first(near, Gaps::Short, |at, bytes| {
+            pieces.push((at, bytes));
+            true
+        });
+        pieces
+    }
+
+    #[test]
+    fn datagrams_come_with_sender_and_rising_times() {
+        let near = UdpSocket::bind("127.0.0.1:0").expect("bind");
+        let far = UdpSocket::bind("127.0.0.1:0").expect("bind");
+        let mut reader = DatagramReader::new(&near);
+        let mut buffer = [0; 100];
+        let mut last = None;
+        for n in 0..2 * NOTED_DATAGRAMS as u8 {
+            let to = near.local_addr().expect("address");
+            far.send_to(&[n; 7], to).expect("send");
+            let (at, len, sender) = reader.next(&near, &mut buffer).expect("a datagram");
+            assert_eq!((len, sender), (7, far.local_addr().expect("address")));
+            assert_eq!(buffer[..len], [n; 7]);
+            assert!(last.replace(at).is_none_or(|last| last <= at));
+        }
+    }
+
+    #[test]
+    fn who_wants_no_more_gets_no_more() {
+        let (near, mut far) = connection();
+        far.write_all(&[1; 2000]).expect("write");
+        let mut taken = 0;
+        first(&near, Gaps::RoundTrip, |_, bytes| {
+            taken += bytes.len();
+            false
+        });
+        assert!((1..=PIECE_BYTES).contains(&taken));
+    }
+
     #[test]
     fn all_bytes_come_in_order_in_pieces_whose_times_rise() {
         let (near, mut far) = connection();
@@ -183,7 +274,7 @@ mod tests {
         far.write_all(&sent[..700]).expect("write");
         far.write_all(&sent[700..]).expect("write");
         drop(far);
-        let pieces = first(&near);
+        let pieces = pieces(&near);
         assert!(pieces.iter().all(|(_, b)| b.len() <= PIECE_BYTES));
         assert!(pieces.is_sorted_by_key(|(at, _)| *at));
         let all: Vec<u8> = pieces.into_iter().flat_map(|(_, b)| b).collect();
@@ -193,10 +284,10 @@ mod tests {
     #[test]
     fn no_more_is_taken_than_a_pair_and_silence_is_not_waited_out() {
         let (mut near, mut far) = connection();
-        assert!(first(&near).is_empty());
+        assert!(pieces(&near).is_empty());
         far.write_all(&[7; 2 * WATCHED_BYTES]).expect("write");
         drop(far);
-        let taken: usize = first(&near).iter().map(|(_, b)| b.len()).sum();
+        let taken: usize = pieces(&near).iter().map(|(_, b)| b.len()).sum();
         assert!((WATCHED_BYTES..WATCHED_BYTES + PIECE_BYTES).contains(&taken));
         let mut rest = Vec::new();
         io::Read::read_to_end(&mut near, &mut rest).expect("read");

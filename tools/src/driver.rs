@@ -1,10 +1,11 @@
-//! Runs one client machine against real sockets: a thread per connection reads, everything else
-//! happens on the caller's thread.
+//! Runs one client machine against real sockets: a thread per connection reads and one reads datagrams,
+//! everything else happens on the caller's thread.
 //!
 //! Arrival times are taken where the bytes are read, because packet-pair estimates live on them.
 
-use crate::arrivals::{self, Noting};
-use protocols::machine::{ConnId, Input, Machine, Output, Time};
+use crate::arrivals::{self, Gaps, Noting};
+use crate::datagrams::{Datagrams, Running};
+use protocols::machine::{Channel, ConnId, Input, Machine, Output, Time};
 use protocols::media::Ingest;
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
@@ -29,18 +30,26 @@ pub struct Driver<M> {
     origin: Instant,
     now: Time,
     connections: HashMap<ConnId, Arc<TcpStream>>,
+    datagrams: Option<Running>,
     events: Receiver<(Instant, Event)>,
     sender: SyncSender<(Instant, Event)>,
     faults: Vec<String>,
     /// The beginning of each connection is timed by the kernel.
-    noting: Option<Noting>,
+    noting: Option<(Noting, Gaps)>,
 }
 
-enum Event {
+/// What readers tell.
+pub enum Event {
+    /// A connection, its far and its near end.
     Opened(ConnId, Arc<TcpStream>, SocketAddr, SocketAddr),
+    /// It could not be opened.
     Failed(ConnId, String),
+    /// Bytes came on it.
     Data(ConnId, Vec<u8>),
+    /// It is over.
     Closed(ConnId),
+    /// A datagram came.
+    Datagram(SocketAddr, Vec<u8>),
 }
 
 impl<M: Machine> Driver<M> {
@@ -52,6 +61,7 @@ impl<M: Machine> Driver<M> {
             origin: Instant::now(),
             now: Time::ZERO,
             connections: HashMap::new(),
+            datagrams: None,
             events,
             sender,
             faults: Vec::new(),
@@ -60,10 +70,24 @@ impl<M: Machine> Driver<M> {
     }
 
     /// Time the beginning of each connection as precisely as a packet pair needs it; costs a CPU
-    /// while it lasts, up to a tenth of a second.
-    pub fn precise(mut self) -> Driver<M> {
-        self.noting = Some(Noting::begin());
+    /// while it lasts, up to a tenth of a second for each of the gaps.
+    pub fn precise(mut self, gaps: Gaps) -> Driver<M> {
+        self.noting = Some((Noting::begin(), gaps));
         self
+    }
+
+    /// Give the machine a socket for datagrams.
+    ///
+    /// # Errors
+    /// If it cannot be read beside the rest.
+    pub fn with_datagrams(mut self, datagrams: Datagrams) -> Result<Driver<M>, String> {
+        self.datagrams = Some(datagrams.run(self.sender.clone())?);
+        Ok(self)
+    }
+
+    /// Datagrams that were dropped on purpose.
+    pub fn dropped(&self) -> u64 {
+        self.datagrams.as_ref().map_or(0, Running::dropped)
     }
 
     /// The machine, to be told something; [`Driver::run`] then carries it out.
@@ -134,9 +158,14 @@ impl<M: Machine> Driver<M> {
                 Output::Ingest(ingest) => each(self.now, ingest)?,
                 // What servers record.
                 Output::Report(_) => {}
-                // A client machine serves nobody and has no datagrams over this driver.
-                Output::SendTo { .. }
-                | Output::Pass { .. }
+                Output::SendTo { peer, bytes, .. } => {
+                    // One that the socket does not take is lost, as it may be on the way.
+                    if let Some(datagrams) = &self.datagrams {
+                        datagrams.send(&bytes, peer);
+                    }
+                }
+                // A client machine serves nobody.
+                Output::Pass { .. }
                 | Output::Switch { .. }
                 | Output::Move { .. }
                 | Output::Ask { .. }
@@ -172,6 +201,14 @@ impl<M: Machine> Driver<M> {
             Event::Closed(conn) if self.connections.remove(&conn).is_some() => {
                 self.machine.handle(self.now, Input::Closed { conn });
             }
+            Event::Datagram(peer, bytes) => self.machine.handle(
+                self.now,
+                Input::Datagram {
+                    channel: Channel(0),
+                    peer,
+                    bytes: &bytes,
+                },
+            ),
             // The machine has closed it and forgotten it.
             Event::Data(..) | Event::Closed(_) => {}
         }
@@ -179,7 +216,7 @@ impl<M: Machine> Driver<M> {
 
     fn connect(&mut self, conn: ConnId, host: String, port: u16) {
         let sender = self.sender.clone();
-        let precise = self.noting.is_some();
+        let precise = self.noting.as_ref().map(|(_, gaps)| *gaps);
         let spawned = std::thread::Builder::new()
             .name(format!("connection-{}", conn.0))
             .spawn(move || serve(conn, &host, port, precise, &sender));
@@ -228,7 +265,7 @@ fn serve(
     conn: ConnId,
     host: &str,
     port: u16,
-    precise: bool,
+    precise: Option<Gaps>,
     sender: &SyncSender<(Instant, Event)>,
 ) {
     let tell = |event| sender.send((Instant::now(), event)).is_ok();
@@ -246,12 +283,10 @@ fn serve(
     if !tell(Event::Opened(conn, stream.clone(), peer, local)) {
         return;
     }
-    if precise {
-        for (at, bytes) in arrivals::first(&stream) {
-            if sender.send((at, Event::Data(conn, bytes))).is_err() {
-                return;
-            }
-        }
+    if let Some(gaps) = precise {
+        arrivals::first(&stream, gaps, |at, bytes| {
+            sender.send((at, Event::Data(conn, bytes))).is_ok()
+        });
     }
     let mut buffer = vec![0; READ_BYTES];
     loop {
@@ -292,7 +327,7 @@ mod tests {
     use protocols::machine::CloseHow;
     use protocols::media::IngestEvent;
     use std::collections::VecDeque;
-    use std::net::TcpListener;
+    use std::net::{TcpListener, UdpSocket};
 
     /// Says a word, gives every byte that comes back, closes at the exclamation mark.
     struct Echo {
@@ -407,6 +442,60 @@ mod tests {
             faults[0].starts_with(&format!("127.0.0.1:{port}: ")),
             "{faults:?}"
         );
+    }
+
+    /// Asks for datagrams once it is connected, and gives what comes.
+    struct Asking(Echo);
+
+    impl Machine for Asking {
+        fn handle(&mut self, now: Time, input: Input<'_>) {
+            match input {
+                Input::Opened { conn, peer, .. } => self.0.out.push_back(Output::SendTo {
+                    conn,
+                    channel: Channel(0),
+                    peer,
+                    bytes: Bytes::from_static(b"more"),
+                }),
+                Input::Datagram { peer, bytes, .. } => {
+                    assert!(peer.ip().is_ipv4(), "{peer} as the machine knows it");
+                    self.0
+                        .give(IngestEvent::Metadata(String::from_utf8_lossy(bytes).into()));
+                }
+                other => self.0.handle(now, other),
+            }
+        }
+
+        fn poll(&mut self, now: Time) -> Output {
+            self.0.poll(now)
+        }
+    }
+
+    #[test]
+    fn datagrams_reach_the_machine_and_the_server() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+        let at = listener.local_addr().expect("address");
+        let far = UdpSocket::bind(at).expect("the same port");
+        let peer = std::thread::spawn(move || {
+            let _held = listener.accept().expect("accept");
+            let mut bytes = [0; 10];
+            let (n, client) = far.recv_from(&mut bytes).expect("a request");
+            assert_eq!(&bytes[..n], b"more");
+            far.send_to(b"here", client).expect("send");
+        });
+        let datagrams = Datagrams::bind(None).expect("a socket");
+        let driver = Driver::new(Asking(Echo::new(at.port()))).with_datagrams(datagrams);
+        let mut driver = driver.expect("a reader");
+        let given = driver.run(
+            FAR,
+            |_| false,
+            |_, given| match given.event {
+                IngestEvent::Metadata(text) => ControlFlow::Break(text),
+                _ => ControlFlow::Continue(()),
+            },
+        );
+        assert_eq!(given.as_deref(), Some("here"));
+        assert_eq!((driver.dropped(), driver.faults()), (0, &[][..]));
+        peer.join().expect("peer");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod arrivals;
 mod commands;
+mod datagrams;
 mod driver;
 mod http;
 mod logging;

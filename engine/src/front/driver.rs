@@ -1,11 +1,14 @@
 //! The driver: inputs to a machine, its outputs to the core.
 
+use super::listen::adopt;
 use crate::points::answer;
 use crate::rt;
 use crate::shard::{Adopted, Message, Shard, Written};
 use bytes::Bytes;
 use protocols::content::{Protocol, Question};
-use protocols::machine::{CloseHow, ConnId, CoreId, Fault, Input, Machine, Output, Ticket, Time};
+use protocols::machine::{
+    CloseHow, ConnId, CoreId, Fault, Input, Machine, Output, Service, Ticket, Time,
+};
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -14,6 +17,8 @@ use std::rc::Rc;
 pub struct Front {
     machine: RefCell<Box<dyn Machine>>,
     deadline: Cell<Option<Time>>,
+    /// What connections are handed to it for.
+    pub service: Service,
     /// Its family, for what is logged before a session says more.
     pub protocol: Protocol,
     /// Its first listener, likewise.
@@ -22,8 +27,14 @@ pub struct Front {
 
 impl Front {
     /// A machine that has seen nothing yet.
-    pub fn new(machine: Box<dyn Machine>, protocol: Protocol, local: SocketAddr) -> Front {
+    pub fn new(
+        machine: Box<dyn Machine>,
+        service: Service,
+        protocol: Protocol,
+        local: SocketAddr,
+    ) -> Front {
         Front {
+            service,
             machine: RefCell::new(machine),
             deadline: Cell::new(None),
             protocol,
@@ -78,11 +89,32 @@ fn carry_out(shard: &Rc<Shard>, number: u8, front: &Front, output: Output, now: 
         Output::Flow { flow, command } => shard.command_flow(number, flow, command, now),
         Output::Release { content } => shard.release_content(content),
         Output::Report(report) => shard.report(number, *report, front),
-        Output::SendTo { .. }
-        | Output::Pass { .. }
-        | Output::Switch { .. }
-        | Output::Connect { .. }
-        | Output::Ingest(_) => {
+        Output::SendTo {
+            conn,
+            channel,
+            peer,
+            bytes,
+        } => shard.send_datagram(number, conn, channel, peer, &bytes),
+        Output::Pass {
+            core,
+            channel,
+            peer,
+            bytes,
+        } => shard.call(
+            core,
+            Message::Datagram {
+                front: number,
+                channel,
+                peer,
+                bytes,
+            },
+        ),
+        Output::Switch {
+            conn,
+            service,
+            unread,
+        } => switch(shard, conn, service, unread),
+        Output::Connect { .. } | Output::Ingest(_) => {
             tracing::error!("a server machine asked for what this front end does not have");
         }
         Output::Idle(_) => {}
@@ -113,25 +145,39 @@ fn ask(shard: &Rc<Shard>, number: u8, ticket: Ticket, question: Question) {
     });
 }
 
+/// To the same front end on another core.
 fn hand_over(shard: &Rc<Shard>, number: u8, conn: ConnId, core: CoreId, unread: Bytes) {
+    if let Some(adopted) = give_away(shard, conn, number, unread) {
+        shard.call(core, Message::Adopt(Box::new(adopted)));
+    }
+}
+
+/// To another front end on this core.
+fn switch(shard: &Rc<Shard>, conn: ConnId, service: Service, unread: Bytes) {
+    let Some(front) = shard.front_of(service) else {
+        tracing::error!(?service, "a connection for a front end that is not there");
+        shard.conns().borrow_mut().break_off(conn);
+        return;
+    };
+    if let Some(adopted) = give_away(shard, conn, front, unread) {
+        adopt(shard, adopted);
+    }
+}
+
+fn give_away(shard: &Shard, conn: ConnId, front: u8, unread: Bytes) -> Option<Adopted> {
     let mut conns = shard.conns().borrow_mut();
-    let Some(fd) = conns.get(conn).map(|c| c.fd) else {
-        return;
-    };
-    let Some(given) = conns.give_away(conn) else {
-        return;
-    };
-    drop(conns);
+    let fd = conns.get(conn)?.fd;
+    let given = conns.give_away(conn)?;
     match rt::duplicate(fd) {
-        Ok(fd) => {
-            let message = Message::Adopt(Box::new(Adopted {
-                front: number,
-                fd,
-                unread,
-                given,
-            }));
-            shard.call(core, message);
+        Ok(fd) => Some(Adopted {
+            front,
+            fd,
+            unread,
+            given,
+        }),
+        Err(error) => {
+            tracing::warn!(%error, "a connection could not be handed over");
+            None
         }
-        Err(error) => tracing::warn!(%error, "a connection could not be handed over"),
     }
 }

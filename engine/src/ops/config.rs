@@ -88,10 +88,15 @@ impl ServerVersion {
         parts: [9, 1, 1, 3841],
     };
 
+    /// MMSP's ServerVersionInfo, e.g. `9.01.01.3841`.
+    pub fn announced(&self) -> String {
+        let [major, minor, build, revision] = self.parts;
+        format!("{major}.{minor:02}.{build:02}.{revision}")
+    }
+
     /// Value of the HTTP `Server` header, e.g. `Cougar/9.01.01.3841`.
     pub fn cougar(&self) -> String {
-        let [major, minor, build, revision] = self.parts;
-        format!("Cougar/{major}.{minor:02}.{build:02}.{revision}")
+        format!("Cougar/{}", self.announced())
     }
 
     /// Product token of the RTSP `Server` header, e.g. `WMServer/9.1.1.3841`.
@@ -167,6 +172,8 @@ pub struct Listen {
     pub http: Vec<SocketAddr>,
     /// MMSP, TCP and UDP.
     pub mms: Vec<SocketAddr>,
+    /// Media over UDP is offered to MMS players; without, they get it over TCP.
+    pub mms_udp: bool,
     /// RTSP.
     pub rtsp: Vec<SocketAddr>,
     /// Metrics, health, API. `None`: no admin port.
@@ -185,6 +192,7 @@ impl Default for Listen {
         Listen {
             http: Vec::new(),
             mms: Vec::new(),
+            mms_udp: true,
             rtsp: Vec::new(),
             admin: None,
             congestion: "cubic".to_owned(),

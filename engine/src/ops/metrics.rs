@@ -205,6 +205,16 @@ pub struct CoreCounters {
     pub bytes_received: Counter,
     /// Writes to transports that carried media.
     pub sends: Counter,
+    /// Datagrams given to transports.
+    pub datagrams_sent: Counter,
+    /// System calls that did that.
+    pub datagram_sends: Counter,
+    /// Datagrams that the kernel refused.
+    pub datagrams_dropped: Counter,
+    /// Datagrams that were asked for again and sent again.
+    pub resends_sent: Counter,
+    /// Datagrams that were asked for again and could not be sent again: too old, or too often.
+    pub resends_missed: Counter,
     /// Ticks that began more than one base tick late.
     pub late_ticks: Counter,
     /// Sessions overrun by their ring.
@@ -243,6 +253,11 @@ impl CoreCounters {
             bytes_sent: Counter::default(),
             bytes_received: Counter::default(),
             sends: Counter::default(),
+            datagrams_sent: Counter::default(),
+            datagram_sends: Counter::default(),
+            datagrams_dropped: Counter::default(),
+            resends_sent: Counter::default(),
+            resends_missed: Counter::default(),
             late_ticks: Counter::default(),
             ring_overruns: Counter::default(),
             slow_client_skips: Counter::default(),

@@ -8,6 +8,9 @@ use protocols::playlist::asx::{self, Announcement};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+/// The port that mms:// means when it names none.
+const MMS_PORT: u16 = 1755;
+
 /// Files of a directory that its announcement and the overview list.
 const LISTED_FILES_MAX: usize = 500;
 
@@ -26,12 +29,12 @@ pub fn announce(
     };
     let body = match paths.as_slice() {
         [one] => asx::announcement(&Announcement {
-            urls: &urls(&host, one),
+            urls: &urls(shard, &host, one),
             title: Some(one.rsplit('/').next().unwrap_or(one)),
             ..Announcement::default()
         }),
         many => {
-            let entries: Vec<Vec<String>> = many.iter().map(|p| urls(&host, p)).collect();
+            let entries: Vec<Vec<String>> = many.iter().map(|p| urls(shard, &host, p)).collect();
             let entries: Vec<Announcement<'_>> = entries
                 .iter()
                 .map(|urls| Announcement {
@@ -61,7 +64,7 @@ pub fn overview(shard: &Shard, request: &OpenRequest) -> Answer {
         }
         for path in paths_of(&point, point.guard.is_none()) {
             let path = html(&path);
-            let host = html(&host);
+            let host = html(&mms_host(shard, &host));
             let _ = writeln!(
                 page,
                 "<li>{} <a href=\"{path}.asx\">{path}</a> \
@@ -78,11 +81,27 @@ pub fn overview(shard: &Shard, request: &OpenRequest) -> Answer {
 }
 
 /// URLs of a content, in the order in which players should try them.
-fn urls(host: &str, path: &str) -> Vec<String> {
+fn urls(shard: &Shard, host: &str, path: &str) -> Vec<String> {
     vec![
         format!("http://{host}{path}"),
-        format!("mms://{host}{path}"),
+        format!("mms://{}{path}", mms_host(shard, host)),
     ]
+}
+
+/// Where MMS is served. If it is not, players that open mms:// go on to HTTP by themselves, on the
+/// same port.
+fn mms_host(shard: &Shard, host: &str) -> String {
+    let Some(port) = shard.mms_port() else {
+        return host.to_owned();
+    };
+    let bare = match host.rsplit_once(':') {
+        Some((bare, port)) if port.bytes().all(|b| b.is_ascii_digit()) => bare,
+        _ => host,
+    };
+    match port {
+        MMS_PORT => bare.to_owned(),
+        port => format!("{bare}:{port}"),
+    }
 }
 
 fn host_of(shard: &Shard, request: &OpenRequest) -> String {

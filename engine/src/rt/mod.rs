@@ -5,6 +5,7 @@
 //! executor, which the pacing tick is.
 
 mod alarm;
+mod datagram;
 mod doorbell;
 mod file;
 pub mod net;
@@ -13,6 +14,9 @@ mod send;
 mod system;
 
 pub use alarm::Alarm;
+pub use datagram::{
+    BoundDatagrams, Datagrams, Flushed, Path, Volley, send_datagram, set_user_timeout,
+};
 pub use doorbell::{Doorbell, DoorbellHandle};
 pub use file::{Block, ReadFile};
 pub use prefetch::prefetch;
@@ -70,18 +74,23 @@ impl CoreThread {
 /// itself would run it at once, up to its first wait, inside the caller.
 pub fn spawn(future: impl Future<Output = ()> + 'static) {
     glommio::spawn_local(async move {
-        let mut yielded = false;
-        std::future::poll_fn(|cx| {
-            if std::mem::replace(&mut yielded, true) {
-                return Poll::Ready(());
-            }
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        })
-        .await;
+        give_way().await;
         future.await;
     })
     .detach();
+}
+
+/// Let what else is ready on this core go first.
+pub async fn give_way() {
+    let mut yielded = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Sleep on this core. Not for media: that is the tick's business.

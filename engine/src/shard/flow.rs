@@ -1,5 +1,6 @@
 //! A flow: one client being sent one content. Where its packets come from, and what a turn does.
 
+mod again;
 mod copy;
 mod file;
 mod live;
@@ -143,6 +144,11 @@ impl Flow {
         }
     }
 
+    /// True if it waits for nothing on its connection: datagrams leave beside it.
+    pub fn is_beside(&self) -> bool {
+        self.outlet.beside.is_some()
+    }
+
     /// A flow of a file's own bytes.
     pub fn copy(
         key: (u8, FlowId),
@@ -215,6 +221,10 @@ impl Flow {
         };
         filter.switch(changes);
         self.selection = filter.target();
+        if let Some(beside) = &mut self.outlet.beside {
+            beside.history.forget_notes();
+            beside.owed.clear();
+        }
         match &mut self.supply {
             Supply::Live(live) => {
                 live.reading = Reading::Filtering(filter);
@@ -230,6 +240,7 @@ impl Flow {
         if self.hold == Hold::Held {
             return Pumped::Alive;
         }
+        self.pay_owed(t);
         for _ in 0..STORES_PER_TURN_MAX {
             match self.outlet.drain_spill(t.now, t.core) {
                 Turn::Done => {}

@@ -2,6 +2,7 @@
 
 use super::flow::{CATCHING_UP, Flow, Pumped, Turning};
 use super::outlet::Outlet;
+use super::spray::DATAGRAM_CADENCE;
 use super::wheel::{Seat, TICK, Wheel};
 use super::{Shard, journal};
 use crate::ops::log::LogRecord;
@@ -139,6 +140,8 @@ fn cadence_of(flow: &Flow) -> Duration {
         TICK
     } else if flow.is_eager() {
         EAGER_CADENCE.min(own)
+    } else if flow.is_beside() {
+        DATAGRAM_CADENCE.min(own)
     } else {
         own
     }
@@ -185,15 +188,16 @@ impl Shard {
             FlowCommand::Select(changes) => {
                 self.with_flow((front, id), |flow| flow.select(&changes));
             }
-            // No flow of datagrams has been begun: there are no sockets for them yet.
-            FlowCommand::Resend(_) => {}
+            FlowCommand::Resend(sequences) => self.resend((front, id), &sequences, now),
             FlowCommand::Hold => {
                 self.with_flow((front, id), Flow::hold);
                 self.pump_key((front, id), now);
+                self.flush_datagrams();
             }
             FlowCommand::Go => {
                 self.with_flow((front, id), Flow::go);
                 self.pump_key((front, id), now);
+                self.flush_datagrams();
             }
             FlowCommand::Drop => {
                 let index = self.flows.borrow().by_key.get(&(front, id)).copied();
@@ -240,14 +244,15 @@ impl Shard {
         }
         outlet.stop_at = start.max_duration.map(|span| first.wrapping_add(span));
         let rate = crate::source::average_bit_rate(content.streams(), selection, 0);
-        // The kernel doubles it for its bookkeeping and may exceed that by a buffer of 64 KiB: this
-        // keeps what a slow client holds under two seconds of the rate, doubled.
-        let nearly_two_seconds = u32::try_from(u64::from(rate) * 7 / 32).unwrap_or(u32::MAX);
-        let buffer = self
-            .parts
-            .send_buffer
-            .unwrap_or_else(|| nearly_two_seconds.max(SEND_BUFFER_MIN));
-        rt::set_send_buffer(outlet.fd, buffer);
+        if let Some(datagrams) = &start.datagrams {
+            let Some(beside) = self.beside(key.0, start.conn, datagrams, rate, &content) else {
+                tracing::error!("a flow of datagrams on a front end without sockets for them");
+                return self.tell(key.0, key.1, lost());
+            };
+            outlet.beside = Some(Box::new(beside));
+        } else {
+            self.bound_send_buffer(&outlet, rate);
+        }
         let flow = Flow::media(
             key,
             start.conn,
@@ -258,6 +263,17 @@ impl Shard {
             outlet,
         );
         self.begin_flow(flow, now);
+    }
+
+    fn bound_send_buffer(&self, outlet: &Outlet, rate: u32) {
+        // The kernel doubles it for its bookkeeping and may exceed that by a buffer of 64 KiB: this
+        // keeps what a slow client holds under two seconds of the rate, doubled.
+        let nearly_two_seconds = u32::try_from(u64::from(rate) * 7 / 32).unwrap_or(u32::MAX);
+        let buffer = self
+            .parts
+            .send_buffer
+            .unwrap_or_else(|| nearly_two_seconds.max(SEND_BUFFER_MIN));
+        rt::set_send_buffer(outlet.fd, buffer);
     }
 
     /// For live content: the packet's send time as the feed has it.
@@ -313,6 +329,7 @@ impl Shard {
         }
         // The first packets leave at once: time to first byte is not a matter of slices.
         self.pump_flow(index, now);
+        self.flush_datagrams();
     }
 
     /// Take a flow away and note what it did.
@@ -348,7 +365,7 @@ impl Shard {
         }
     }
 
-    fn with_flow(&self, key: FlowKey, f: impl FnOnce(&mut Flow)) {
+    pub(super) fn with_flow(&self, key: FlowKey, f: impl FnOnce(&mut Flow)) {
         let mut flows = self.flows.borrow_mut();
         let index = flows.by_key.get(&key).copied();
         if let Some(flow) = index.and_then(|i| flows.get_mut(i)) {
@@ -387,6 +404,7 @@ impl Shard {
                 }
             }
         }
+        self.flush_datagrams();
     }
 
     /// One turn of one flow.
@@ -397,7 +415,7 @@ impl Shard {
                 return;
             };
             if !flow.clear {
-                flow.clear = self.conns.borrow().is_clear(flow.conn);
+                flow.clear = flow.is_beside() || self.conns.borrow().is_clear(flow.conn);
                 if !flow.clear {
                     return;
                 }
@@ -476,7 +494,9 @@ impl Shard {
                 .iter()
                 .flatten()
                 .filter(|flow| {
-                    now.since(flow.outlet.progress) > idle && rt::queued_bytes(flow.outlet.fd) > 0
+                    !flow.is_beside()
+                        && now.since(flow.outlet.progress) > idle
+                        && rt::queued_bytes(flow.outlet.fd) > 0
                 })
                 .map(|flow| flow.conn)
                 .collect()

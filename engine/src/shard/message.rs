@@ -3,7 +3,8 @@
 use super::conns::Given;
 use crate::points::{Batch, LiveHead, Point};
 use bytes::Bytes;
-use protocols::machine::CoreId;
+use protocols::machine::{Channel, CoreId};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -21,6 +22,17 @@ pub enum Message {
     Unsubscribe(u32, CoreId),
     /// A connection whose session lives on the receiving core.
     Adopt(Box<Adopted>),
+    /// A datagram whose session lives on the receiving core.
+    Datagram {
+        /// Which front end.
+        front: u8,
+        /// On which of its sockets it arrived.
+        channel: Channel,
+        /// Its sender.
+        peer: SocketAddr,
+        /// Payload.
+        bytes: Bytes,
+    },
     /// The points that exist from now on.
     Points(Arc<Vec<Arc<Point>>>),
     /// Take no new sessions.

@@ -7,9 +7,12 @@
 mod conns;
 mod flow;
 mod flows;
+mod history;
 mod journal;
 mod message;
 mod outlet;
+mod ports;
+mod spray;
 mod tick;
 mod wheel;
 
@@ -30,7 +33,7 @@ use crossbeam::utils::CachePadded;
 use journal::Journal;
 use outlet::Scratch;
 use protocols::content::{Content, ContentId, Protocol};
-use protocols::machine::{ConnId, CoreId, Fault, Report, Time};
+use protocols::machine::{ConnId, CoreId, Fault, Report, Service, Time};
 use protocols::media::{FlowEvent, FlowId};
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -57,6 +60,8 @@ pub struct ShardParts {
     pub indexing: Indexing,
     /// Host name for URLs.
     pub host: String,
+    /// Port of MMS, if it is served.
+    pub mms_port: Option<u16>,
     /// Bytes that its cache may hold.
     pub cache_bytes: usize,
     /// Upper bound of each connection's send buffer, if the operator set one.
@@ -146,6 +151,11 @@ impl Shard {
     /// Host name for URLs.
     pub fn host(&self) -> &str {
         &self.parts.host
+    }
+
+    /// Port of MMS, if it is served.
+    pub fn mms_port(&self) -> Option<u16> {
+        self.parts.mms_port
     }
 
     /// Its cache of files.
@@ -288,6 +298,13 @@ impl Shard {
     /// A front end by number.
     pub fn front(&self, number: u8) -> Option<Rc<Front>> {
         self.fronts.borrow().get(usize::from(number)).cloned()
+    }
+
+    /// Number of the front end that takes connections of this kind.
+    pub fn front_of(&self, service: Service) -> Option<u8> {
+        let fronts = self.fronts.borrow();
+        let number = fronts.iter().position(|f| f.service == service)?;
+        u8::try_from(number).ok()
     }
 
     fn fronts(&self) -> Vec<(u8, Rc<Front>)> {

@@ -1,6 +1,8 @@
 //! The last step of every packet: from framed bytes to the socket, one send per flow and tick.
 
 use super::journal::FlowCounters;
+use super::ports::Ports;
+use super::spray::{Beside, Sink};
 use crate::ops::metrics::CoreCounters;
 use crate::ring::{PacketStore, Slot};
 use crate::rt::{self, Sent};
@@ -21,6 +23,8 @@ pub struct Scratch {
     out: Vec<u8>,
     /// One filtered packet.
     packet: Vec<u8>,
+    /// The core's UDP sockets.
+    pub ports: Ports,
 }
 
 /// Where a flow stands in a store.
@@ -33,7 +37,7 @@ pub struct Cursor {
     /// One past the last packet that the pacer has released.
     pub released: u64,
     /// One past the last of them that was released faster than real time.
-    rushed: u64,
+    pub(super) rushed: u64,
 }
 
 impl Cursor {
@@ -103,6 +107,8 @@ pub struct Outlet {
     pub late_max_ms: u32,
     /// Counters of the point.
     pub counters: FlowCounters,
+    /// Set if packets leave as datagrams.
+    pub beside: Option<Box<Beside>>,
 }
 
 struct Spill {
@@ -135,6 +141,7 @@ impl Outlet {
             progress: now,
             late_max_ms,
             counters,
+            beside: None,
         }
     }
 
@@ -178,7 +185,9 @@ impl Outlet {
         if cursor.seq == cursor.released {
             return released;
         }
-        let sent = if self.in_place {
+        let sent = if self.beside.is_some() {
+            self.send_datagrams(store, cursor, now, scratch, core)
+        } else if self.in_place {
             self.send_in_place(store, cursor, now, core)
         } else {
             self.send_assembled(store, cursor, now, scratch, core)
@@ -191,7 +200,8 @@ impl Outlet {
         let mut bytes = 0;
         // Lateness is told of the first packet of a turn: the others are nearer to their time.
         let mut lateness = None;
-        while bytes < TURN_BYTES_MAX {
+        let bytes_max = self.turn_bytes_max();
+        while bytes < bytes_max {
             let Some(slot) = store.slot(cursor.released) else {
                 self.record(lateness);
                 return Turn::Starved;
@@ -218,6 +228,13 @@ impl Outlet {
         }
         self.record(lateness);
         Turn::Done
+    }
+
+    fn turn_bytes_max(&self) -> usize {
+        match &self.beside {
+            Some(beside) if !self.pacer.rushed() => beside.turn_bytes_max,
+            _ => TURN_BYTES_MAX,
+        }
     }
 
     fn record(&self, lateness: Option<std::time::Duration>) {
@@ -294,12 +311,14 @@ impl Outlet {
             left -= rest;
             cursor.seq += 1;
             cursor.offset = 0;
-            self.sent_one();
+            self.sent_one(1);
         }
     }
 
-    fn sent_one(&mut self) {
-        self.sequence = self.sequence.wrapping_add(1);
+    /// Count a packet, and what it adds to the sequence.
+    pub(super) fn sent_one(&mut self, pieces: u32) {
+        self.sequence = self.sequence.wrapping_add(pieces);
+        self.totals.sequence = self.sequence;
         self.totals.packets += 1;
         self.counters.packets.inc();
     }
@@ -329,7 +348,7 @@ impl Outlet {
                 &mut scratch.out,
             );
             cursor.seq += 1;
-            self.sent_one();
+            self.sent_one(1);
         }
         self.framer.finish(0, &mut scratch.out);
         self.send_scratch(now, scratch, core)
@@ -376,7 +395,7 @@ impl Outlet {
             bytes: framed[cursor.offset as usize..].to_vec(),
             sent: 0,
         }));
-        self.sent_one();
+        self.sent_one(1);
         cursor.seq += 1;
         cursor.offset = 0;
         true
@@ -407,13 +426,21 @@ impl Outlet {
     ) -> Turn {
         let keep_padding = self.framer.keeps_padding();
         let overhead = self.overhead;
+        let bytes_max = self.turn_bytes_max();
+        let mut bytes_out = 0;
         let mut verdict = None;
         let mut any = false;
         scratch.out.clear();
-        self.framer.begin(&mut scratch.out);
-        while scratch.out.len() < TURN_BYTES_MAX && verdict.is_none() {
+        if let Some(beside) = &self.beside {
+            if beside.is_blocked(&scratch.ports) {
+                return Turn::Blocked;
+            }
+        } else {
+            self.framer.begin(&mut scratch.out);
+        }
+        while bytes_out < bytes_max && verdict.is_none() {
             let number = self.next_number;
-            let Scratch { out, packet } = &mut *scratch;
+            let Scratch { out, packet, ports } = &mut *scratch;
             let fetched = fetch(number, &mut |send_time, duration, bytes| {
                 if self.is_beyond(send_time) {
                     verdict = Some(Turn::Over);
@@ -435,10 +462,21 @@ impl Outlet {
                         key: kept.key,
                         len: packet.len() as u32,
                     };
-                    self.framer.put(self.sequence, &meta, rushed, packet, out);
-                    self.sent_one();
-                    any = true;
+                    let sequence = self.sequence;
+                    if let Some(beside) = self.beside.as_deref_mut() {
+                        let mut sink = beside.sink(sequence, true, now, ports, core);
+                        self.framer
+                            .spray(sequence, &meta, rushed, packet, &mut sink);
+                        let Sink { pieces, bytes, .. } = sink;
+                        self.sent_one(pieces);
+                        self.count_bytes(bytes, now, core);
+                    } else {
+                        self.framer.put(sequence, &meta, rushed, packet, out);
+                        self.sent_one(1);
+                        any = true;
+                    }
                     len = meta.len + overhead;
+                    bytes_out += len as usize;
                 }
                 self.pacer.sent(send_time, len);
                 self.next_number = number.wrapping_add(1);
@@ -486,10 +524,14 @@ impl Outlet {
     }
 
     fn count(&mut self, bytes: usize, now: Time, core: &CoreCounters) {
+        self.count_bytes(bytes, now, core);
+        core.sends.inc();
+    }
+
+    pub(super) fn count_bytes(&mut self, bytes: usize, now: Time, core: &CoreCounters) {
         self.totals.bytes += bytes as u64;
         self.progress = now;
         self.counters.bytes.add(bytes as u64);
         core.bytes_sent.add(bytes as u64);
-        core.sends.inc();
     }
 }

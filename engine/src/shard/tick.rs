@@ -152,6 +152,20 @@ impl Shard {
                 }
             }
             Message::Adopt(adopted) => front::adopt(self, *adopted),
+            Message::Datagram {
+                front,
+                channel,
+                peer,
+                bytes,
+            } => front::feed(
+                self,
+                front,
+                Input::Datagram {
+                    channel,
+                    peer,
+                    bytes: &bytes,
+                },
+            ),
             Message::Points(points) => self.set_points(&points),
             Message::Drain => {
                 self.draining.set(true);

@@ -1,6 +1,6 @@
 //! Commands and options.
 
-use crate::floor::Settings;
+use crate::floor::{Sending, Settings};
 use crate::pair::Shaper;
 use crate::swarm::Protocol;
 use clap::{Args, Parser, Subcommand};
@@ -60,6 +60,12 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 
 #[derive(Args, Clone)]
 pub(super) struct Load {
+    /// How media is asked for
+    #[arg(long, value_enum, default_value = "wmsp")]
+    pub protocol: Protocol,
+    /// How the floor sends the datagrams of mmsu
+    #[arg(long, value_enum, default_value = "sendto")]
+    pub send: Sending,
     /// Numbers of sessions to run with, e.g. 500,1000,2000
     #[arg(long, value_delimiter = ',', default_value = "1000")]
     pub sessions: Vec<usize>,
@@ -96,7 +102,7 @@ pub(super) struct Load {
     /// Congestion control of the floor's listener
     #[arg(long, default_value = "cubic")]
     pub congestion: String,
-    /// Of the sessions, this many read slowly
+    /// Of the sessions, this many read slowly; not of mmsu, where that makes no difference
     #[arg(long, default_value_t = 0)]
     pub slow: usize,
     /// At this share of the content's rate
@@ -121,28 +127,26 @@ pub(super) struct Load {
 
 #[derive(Args)]
 pub(super) struct Fanout {
-    /// What to play; `{}` counts through --files
-    #[arg(long, default_value = "http://127.0.0.1:8080/live")]
-    pub url: String,
+    /// What to play; `{}` counts through --files. Default: /live on this host, at port 8080 with
+    /// wmsp, else 1755
+    #[arg(long)]
+    pub url: Option<String>,
     /// Play the URLs of this file in turn, one on each line
     #[arg(long, conflicts_with = "url")]
     pub urls: Option<PathBuf>,
     /// Put 0 up to this for `{}` in --url
     #[arg(long, default_value_t = 1)]
     pub files: usize,
-    /// How media is asked for
-    #[arg(long, value_enum, default_value = "wmsp")]
-    pub protocol: Protocol,
     /// Each session has a timeline of its own
     #[arg(long)]
     pub vod: bool,
     /// On demand: sessions start anywhere within this
     #[arg(long, default_value = "0s", value_parser = duration)]
     pub start_spread: Duration,
-    /// Ask as FFmpeg does (NSPlayer 4.1, HTTP/1.0)
+    /// Ask as FFmpeg does (an older NSPlayer; HTTP/1.0)
     #[arg(long)]
     pub legacy: bool,
-    /// Each session asks with Describe before Play
+    /// Each session asks with Describe before Play; of wmsp only
     #[arg(long)]
     pub describe: bool,
     /// Process of the server, for its cost
@@ -188,6 +192,10 @@ pub(super) struct SenderArgs {
     pub cadence: Duration,
     #[arg(long, default_value = "cubic")]
     pub congestion: String,
+    #[arg(long, value_enum, default_value = "wmsp")]
+    pub protocol: Protocol,
+    #[arg(long, value_enum, default_value = "sendto")]
+    pub send: Sending,
 }
 
 impl SenderArgs {
@@ -198,6 +206,8 @@ impl SenderArgs {
             packet_size: self.packet_size,
             cadence: self.cadence,
             congestion: self.congestion.clone(),
+            protocol: self.protocol,
+            sending: self.send,
         }
     }
 }
@@ -213,10 +223,13 @@ pub(super) struct PairArgs {
     /// How the link is made; default: tbf with --spawn, else relay
     #[arg(long, value_enum)]
     pub link: Option<Shaper>,
-    /// The content that is described. With --spawn only port and path count, and the server must
-    /// listen on all addresses
-    #[arg(long, default_value = "http://127.0.0.1:8080/live")]
-    pub url: String,
+    /// By which protocol the pair is asked for
+    #[arg(long, value_enum, default_value = "wmsp")]
+    pub protocol: Protocol,
+    /// The content that is asked for. With --spawn only port and path count, and the server must
+    /// listen on all addresses. Default: /live on this host, at port 8080 with wmsp, else 1755
+    #[arg(long)]
+    pub url: Option<String>,
     /// Start this server: program and arguments, split at blanks
     #[arg(long)]
     pub spawn: Option<String>,

@@ -4,6 +4,7 @@ use super::{Estimate, Experiment, Shaper, collect};
 use crate::environment::{self, run_command};
 use crate::probe;
 use crate::server::{Ready, Running};
+use crate::swarm::Protocol;
 use crate::sys::{self, Placement};
 use crate::wire::Wire;
 use std::path::Path;
@@ -13,11 +14,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// MTU of the link, so small that the bucket need not hold more than one segment of the pair.
-const TBF_MTU: u64 = 576;
+/// MTU of the link, so small that the bucket need not hold more than one segment of the pair; a
+/// pair of datagrams needs a larger one to stay whole.
+fn tbf_mtu(protocol: Protocol) -> u64 {
+    match protocol {
+        Protocol::Wmsp | Protocol::Mmst => 576,
+        Protocol::Mmsu => WIRE_MTU,
+    }
+}
+
 /// Largest frame: the smallest bucket that lets everything pass. What the shaper's timer is late by
 /// makes such a link slower than its rate, which a plain pair tells.
-pub const TBF_FRAME: u64 = TBF_MTU + 14;
+pub fn tbf_frame(protocol: Protocol) -> u64 {
+    tbf_mtu(protocol) + 14
+}
+
 const WIRE_MTU: u64 = 1500;
 /// A link counts as right if a plain pair is off by this at most, %.
 const LINK_ERROR_MAX: f64 = 5.0;
@@ -63,10 +74,17 @@ fn over<L: SlowLink>(e: &Experiment, server: &Subjects<'_>, link: &L) -> Result<
         net: Some(link.far().net()),
         ..e.placement.clone()
     };
-    let at = |port: u16| probe::target(&format!("http://{SERVER_ADDRESS}:{port}{}", e.path));
+    let at = |port: u16| {
+        let host = format!("{SERVER_ADDRESS}:{port}");
+        probe::target(&e.protocol.url(host, &e.path), e.protocol)
+    };
     let (mut right, mut wrong) = (Vec::new(), Vec::new());
     {
-        let words = ["floor-sender".into(), "--listen=0.0.0.0:0".into()];
+        let words = [
+            "floor-sender".into(),
+            "--listen=0.0.0.0:0".into(),
+            format!("--protocol={}", e.protocol.name()),
+        ];
         let (_floor, port) = Running::start_floor(&words, &placement)?;
         let plain = Experiment {
             probe: None,
@@ -97,6 +115,7 @@ fn over<L: SlowLink>(e: &Experiment, server: &Subjects<'_>, link: &L) -> Result<
 /// The token bucket on the far end of a veth pair.
 struct TbfLink {
     far: Holder,
+    frame: u64,
     _awake: KeepAwake,
 }
 
@@ -104,7 +123,7 @@ impl TbfLink {
     fn make(e: &Experiment) -> Result<TbfLink, String> {
         let far = Holder::start()?;
         enter_private_net()?;
-        veth("near", "far", &far, TBF_MTU)?;
+        veth("near", "far", &far, tbf_mtu(e.protocol))?;
         environment::ip(&["addr", "add", "10.198.0.1/30", "dev", "near"])?;
         environment::ip(&["link", "set", "near", "up"])?;
         far.set_up("far", &format!("{SERVER_ADDRESS}/30"))?;
@@ -114,6 +133,7 @@ impl TbfLink {
         far.run("sh", &["-c", &format!("echo 0 > {path}")])?;
         Ok(TbfLink {
             far,
+            frame: tbf_frame(e.protocol),
             _awake: KeepAwake::start(&e.placement.cpus),
         })
     }
@@ -127,7 +147,7 @@ impl SlowLink for TbfLink {
     }
 
     fn set_rate(&self, bits_per_second: u64) -> Result<(), String> {
-        let (bits, burst) = (format!("{bits_per_second}bit"), format!("{TBF_FRAME}b"));
+        let (bits, burst) = (format!("{bits_per_second}bit"), format!("{}b", self.frame));
         self.far.run(
             "tc",
             &[

@@ -20,8 +20,10 @@ pub struct Point {
 /// What a scenario sets.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Players' port.
+    /// Port of players over HTTP.
     pub http: SocketAddr,
+    /// Port of players over MMS, if that is spoken.
+    pub mms: Option<SocketAddr>,
     /// Admin port.
     pub admin: SocketAddr,
     /// One core on each.
@@ -41,9 +43,12 @@ impl Config {
         } else {
             "on-demand"
         };
+        let mms = self
+            .mms
+            .map_or(String::new(), |at| format!("mms = [\"{at}\"]\n"));
         let mut s = format!(
             "[server]\ncores = {}\ncpus = {:?}\ncache_dir = {:?}\n\n\
-             [listen]\nhttp = [\"{}\"]\nadmin = \"{}\"\ncongestion = \"cubic\"\n\n\
+             [listen]\nhttp = [\"{}\"]\n{mms}admin = \"{}\"\ncongestion = \"cubic\"\n\n\
              [[point]]\nname = \"{}\"\nkind = \"{kind}\"\nsource = {:?}\ncadence = \"{}ms\"\n",
             self.cpus.len(),
             self.cpus,
@@ -75,6 +80,7 @@ mod tests {
     fn a_live_point() {
         let text = Config {
             http: "127.0.0.1:18080".parse().unwrap(),
+            mms: Some("127.0.0.1:11755".parse().unwrap()),
             admin: "127.0.0.1:19090".parse().unwrap(),
             cpus: vec![0, 1],
             cache_dir: PathBuf::from("/tmp/c"),
@@ -95,5 +101,6 @@ mod tests {
             )
         );
         assert!(text.contains("kind = \"broadcast\""));
+        assert!(text.contains("]\nmms = [\"127.0.0.1:11755\"]\nadmin = "));
     }
 }

@@ -1,17 +1,19 @@
 //! A scenario's workplace: content, configuration, server, runs, and the book of checks.
 
 use super::config::{Config, Point};
+use super::load::{Load, SETTLE, live_recipe};
 use super::{Check, Context, Verdict, local};
 use crate::bench::{Bench, Report, SERVER, Source};
 use crate::content::{self, Recipe};
 use crate::environment::{self, Environment};
 use crate::floor::Settings;
 use crate::measure::{self, Given, Measurement, Subject};
+use crate::media::Player;
 use crate::server::{Ready, Running};
 use crate::swarm::{Plan, Protocol, Target};
 use crate::sys::Placement;
-use crate::{probe, procfs, report, wmsp};
-use std::net::SocketAddr;
+use crate::{probe, procfs, report};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -28,30 +30,6 @@ pub struct Desk<'a> {
     invalid: Option<String>,
 }
 
-/// One load of a scenario.
-#[derive(Clone, Debug)]
-pub struct Load {
-    pub sessions: usize,
-    pub point: Point,
-    /// URL path with `{}` for the file's number.
-    pub path: String,
-    pub files: usize,
-    pub live: bool,
-    pub start_spread: Duration,
-    pub ramp: Duration,
-    pub warm_up: Duration,
-    pub window: Duration,
-    pub slow: usize,
-    pub cores: usize,
-    /// Compare with the floor.
-    pub floor: bool,
-}
-
-/// A live session begins at a key frame of the past and comes up to the head within some seconds.
-const WARM_UP: Duration = Duration::from_secs(8);
-const SETTLE: Duration = Duration::from_secs(30);
-/// Longest window that content is made for.
-const WINDOW_MAX: Duration = Duration::from_secs(20);
 /// Descriptors of a process beside its sessions.
 const DESCRIPTORS_SPARE: usize = 200;
 /// Of all listeners.
@@ -105,10 +83,11 @@ impl Desk<'_> {
     /// The following checks are about these runs. One that lost sessions or sent faulty packets
     /// meets no target, whatever it cost.
     pub fn about(&mut self, runs: &[&Measurement]) {
-        let unserved: usize = runs.iter().map(|m| m.outcome.failed + m.outcome.lost).sum();
+        let unserved: usize = runs.iter().map(|m| m.outcome.unserved()).sum();
         let faults: u64 = runs.iter().map(|m| m.server_faults()).sum();
-        self.invalid = (unserved > 0 || faults > 0)
-            .then(|| format!("{unserved} sessions failed or lost, {faults} faulty packets"));
+        self.invalid = (unserved > 0 || faults > 0).then(|| {
+            format!("{unserved} sessions failed, lost or silent, {faults} faulty packets")
+        });
         self.facts = runs
             .first()
             .map_or(String::new(), |m| report::facts(m, &self.environment));
@@ -184,6 +163,33 @@ impl Desk<'_> {
         });
     }
 
+    /// Where the server listens for players of this protocol.
+    pub fn players(&self, protocol: Protocol) -> SocketAddr {
+        match protocol {
+            Protocol::Wmsp => self.context.http,
+            Protocol::Mmst | Protocol::Mmsu => self.context.mms,
+        }
+    }
+
+    /// Something that the server serves.
+    fn target(&self, protocol: Protocol, path: &str) -> Result<Target, String> {
+        probe::target(&protocol.url(self.players(protocol), path), protocol)
+    }
+
+    /// A file for a live point, with packets of this size.
+    pub fn live_file(&self, bit_rate: u32, packet_size: u16) -> Result<PathBuf, String> {
+        let recipe = Recipe {
+            packet_size,
+            ..live_recipe(bit_rate)
+        };
+        let file = if recipe.audio_only {
+            "f0.wma"
+        } else {
+            "f0.wmv"
+        };
+        Ok(self.content(&recipe, 1)?.join(file))
+    }
+
     /// A directory of content, made once for each recipe.
     pub fn content(&self, recipe: &Recipe, files: usize) -> Result<PathBuf, String> {
         let kind = if recipe.audio_only { "audio" } else { "video" };
@@ -199,15 +205,19 @@ impl Desk<'_> {
         Ok(dir)
     }
 
-    /// Write a configuration; the command that serves it.
+    /// Write a configuration for players of this protocol at this address; the command that serves
+    /// it.
     pub fn configure(
         &self,
         point: &Point,
         cores: usize,
-        http: SocketAddr,
+        protocol: Protocol,
+        ip: Ipv4Addr,
     ) -> Result<Vec<String>, String> {
+        let at = |port: SocketAddr| SocketAddr::from((ip, port.port()));
         let text = Config {
-            http,
+            http: at(self.context.http),
+            mms: (protocol != Protocol::Wmsp).then(|| at(self.context.mms)),
             admin: self.context.admin,
             cpus: cpus(cores, self.context),
             cache_dir: self.context.dir.join("cache"),
@@ -234,8 +244,8 @@ impl Desk<'_> {
     }
 
     /// Start the server alone.
-    pub fn start(&self, point: &Point) -> Result<Running, String> {
-        let words = self.configure(point, 1, self.context.http)?;
+    pub fn start(&self, point: &Point, protocol: Protocol) -> Result<Running, String> {
+        let words = self.configure(point, 1, protocol, Ipv4Addr::LOCALHOST)?;
         let log = self.log();
         Running::start(
             &words,
@@ -256,34 +266,58 @@ impl Desk<'_> {
         let targets: Result<Vec<Target>, String> = (0..load.files)
             .map(|i| {
                 let path = load.path.replace("{}", &i.to_string());
-                probe::target(&format!("http://{}{path}", self.context.http))
+                self.target(load.protocol, &path)
             })
             .collect();
-        let cadence = Duration::from_millis(load.point.cadence_ms);
+        let server = Source::Start {
+            words: self.configure(&load.point, load.cores, load.protocol, Ipv4Addr::LOCALHOST)?,
+            ready: ready(self.context),
+            log: Some(self.log()),
+        };
         let bench = Bench {
-            server: Some(Source::Start {
-                words: self.configure(&load.point, load.cores, self.context.http)?,
-                ready: ready(self.context),
-                log: Some(self.log()),
-            }),
+            server: Some(server),
             targets: targets?,
+            // Rate and packet size are the server's.
+            floor: load.floor.then(|| floor_settings(load, 0, 0)),
+            rounds: if load.floor { self.context.rounds } else { 1 },
+            ..self.empty_bench(load)
+        };
+        self.execute(&bench)
+    }
+
+    /// Run a load against the floor alone, all rounds.
+    pub fn floor(
+        &mut self,
+        load: &Load,
+        bit_rate: u32,
+        packet_size: u16,
+    ) -> Result<Report, String> {
+        let bench = Bench {
+            floor: Some(floor_settings(load, bit_rate, packet_size)),
+            rounds: self.context.rounds,
+            ..self.empty_bench(load)
+        };
+        self.execute(&bench)
+    }
+
+    fn empty_bench(&self, load: &Load) -> Bench {
+        Bench {
+            server: None,
+            targets: Vec::new(),
             admin: Some(self.context.admin),
             server_cpus: cpus(load.cores, self.context),
             fifo: self.context.fifo,
-            floor: load.floor.then(|| Settings {
-                listen: local(0),
-                bit_rate: 0,
-                packet_size: 0,
-                cadence,
-                congestion: CONGESTION.into(),
-            }),
-            cadence,
+            floor: None,
+            cadence: Duration::from_millis(load.point.cadence_ms),
             ring_depth: None,
-            plan: plan(load),
+            plan: load.plan(),
             slow_rate: SLOW_RATE,
             sweep: vec![load.sessions],
-            rounds: if load.floor { self.context.rounds } else { 1 },
-        };
+            rounds: 1,
+        }
+    }
+
+    fn execute(&mut self, bench: &Bench) -> Result<Report, String> {
         let report = bench.run(|m| eprint!("{}", report::measurement(m)))?;
         self.runs.extend(report.runs.iter().cloned());
         Ok(report)
@@ -292,19 +326,19 @@ impl Desk<'_> {
     /// Run a load once against a server that is kept for the whole of it; also how the CPU time
     /// is spread over the server's threads, the busiest first.
     pub fn single(&mut self, load: &Load) -> Result<(Measurement, Vec<f64>), String> {
-        let words = self.configure(&load.point, load.cores, self.context.http)?;
+        let words = self.configure(&load.point, load.cores, load.protocol, Ipv4Addr::LOCALHOST)?;
         let log = self.log();
         let placement = self.placement(load.cores);
         let server = Running::start(&words, &placement, &ready(self.context), SETTLE, Some(&log))?;
-        let target = probe::target(&format!("http://{}{}", self.context.http, load.path))?;
-        let facts = probe::header(&target, wmsp::Player::Nine)?;
+        let target = self.target(load.protocol, &load.path)?;
+        let facts = probe::header(&target, load.protocol, Player::Nine)?;
         let plan = Plan {
             targets: vec![target],
             sessions: load.sessions,
             streams: facts.streams,
             packet_size: facts.packet_size,
             slow_bytes_per_s: f64::from(facts.bit_rate) / 8.0 * SLOW_RATE,
-            ..plan(load)
+            ..load.plan()
         };
         let given = Given {
             cadence_ms: Some(load.point.cadence_ms as f64),
@@ -399,112 +433,18 @@ fn cpus(cores: usize, context: &Context) -> Vec<usize> {
     }
 }
 
+fn floor_settings(load: &Load, bit_rate: u32, packet_size: u16) -> Settings {
+    Settings {
+        listen: local(0),
+        bit_rate,
+        packet_size,
+        cadence: Duration::from_millis(load.point.cadence_ms),
+        congestion: CONGESTION.into(),
+        protocol: load.protocol,
+        sending: load.sending,
+    }
+}
+
 fn ready(context: &Context) -> Ready {
     Ready::Http(context.admin, "/readyz".into())
-}
-
-fn plan(load: &Load) -> Plan {
-    Plan {
-        targets: Vec::new(),
-        sessions: 0,
-        ramp: load.ramp,
-        settle: SETTLE,
-        warm_up: load.warm_up,
-        window: load.window,
-        protocol: Protocol::Wmsp,
-        player: wmsp::Player::Nine,
-        describe: false,
-        streams: Vec::new(),
-        packet_size: 0,
-        live: load.live,
-        start_spread_ms: u32::try_from(load.start_spread.as_millis()).unwrap_or(u32::MAX),
-        slow: load.slow,
-        slow_bytes_per_s: 0.0,
-    }
-}
-
-/// Content of a live load.
-pub fn live_recipe(bit_rate: u32) -> Recipe {
-    Recipe {
-        seconds: 120,
-        bit_rate,
-        packet_size: 3200,
-        audio_only: bit_rate == AUDIO_RATE,
-        seed: 1,
-    }
-}
-
-/// A live load from a file that does not come round within the run.
-pub fn live(
-    desk: &Desk<'_>,
-    sessions: usize,
-    bit_rate: u32,
-    cadence_ms: u64,
-) -> Result<Load, String> {
-    let recipe = live_recipe(bit_rate);
-    let dir = desk.content(&recipe, 1)?;
-    let file = if recipe.audio_only {
-        "f0.wma"
-    } else {
-        "f0.wmv"
-    };
-    Ok(Load {
-        sessions,
-        point: Point {
-            name: "live",
-            broadcast: true,
-            source: dir.join(file),
-            cadence_ms,
-        },
-        path: "/live".into(),
-        files: 1,
-        live: true,
-        start_spread: Duration::ZERO,
-        ramp: Duration::from_millis(sessions as u64),
-        warm_up: WARM_UP,
-        window: desk.window(10),
-        slow: 0,
-        cores: 1,
-        floor: false,
-    })
-}
-
-/// Rate of the audio scenario, bit/s.
-pub const AUDIO_RATE: u32 = 138_000;
-
-/// An on-demand load over this many files.
-pub fn on_demand(
-    desk: &Desk<'_>,
-    sessions: usize,
-    files: usize,
-    bit_rate: u32,
-) -> Result<Load, String> {
-    let recipe = Recipe {
-        seconds: 60,
-        bit_rate,
-        packet_size: 3200,
-        audio_only: false,
-        seed: 1,
-    };
-    let dir = desk.content(&recipe, files)?;
-    let sessions = desk.sessions(sessions)?;
-    Ok(Load {
-        sessions,
-        point: Point {
-            name: "vod",
-            broadcast: false,
-            source: dir,
-            cadence_ms: 100,
-        },
-        path: "/vod/f{}.wmv".into(),
-        files,
-        live: false,
-        start_spread: Duration::from_secs(20),
-        ramp: Duration::from_millis(2 * sessions as u64),
-        warm_up: WARM_UP,
-        window: desk.window(10).min(WINDOW_MAX),
-        slow: 0,
-        cores: 1,
-        floor: false,
-    })
 }

@@ -1,13 +1,14 @@
 //! The scenarios and their targets, with the bounds of the milestone and no others.
 
 use super::config::Point;
-use super::desk::{AUDIO_RATE, Desk, cheapest, least, live, live_recipe, on_demand, servers};
+use super::desk::{Desk, cheapest, least, servers};
+use super::load::{AUDIO_RATE, live, live_recipe, on_demand};
+use super::{mms, pairs};
 use crate::environment;
 use crate::measure::Measurement;
-use crate::pair::{self, Estimate, Experiment, Shaper};
 use crate::procfs::Process;
 use crate::stats::Percentiles;
-use std::net::{Ipv4Addr, SocketAddr};
+use crate::swarm::Protocol;
 use std::time::Duration;
 
 /// A named scenario.
@@ -82,7 +83,22 @@ pub const ALL: &[Scenario] = &[
     scenario(
         "packet-pair",
         "ringcast probe at links of 1, 10 and 50 Mbit/s",
-        packet_pair,
+        pairs::over_wmsp,
+    ),
+    scenario(
+        "mmst",
+        "4,000 sessions of 1 Mbit/s over MMS and TCP against as many over WMSP",
+        mms::over_tcp,
+    ),
+    scenario(
+        "mmsu",
+        "2,000 sessions of 1 Mbit/s over MMS and UDP: loss, lateness, system calls, floors",
+        mms::over_udp,
+    ),
+    scenario(
+        "mms-pair",
+        "packet pairs over MMS, TCP and UDP, at links of 1, 10 and 50 Mbit/s",
+        pairs::over_mms,
     ),
     Scenario {
         name: "soak",
@@ -92,8 +108,8 @@ pub const ALL: &[Scenario] = &[
     },
 ];
 
-const BIT_RATE: u32 = 1_000_000;
-const CADENCE_MS: u64 = 100;
+pub const BIT_RATE: u32 = 1_000_000;
+pub const CADENCE_MS: u64 = 100;
 const FLOOR_RATIO: f64 = 1.15;
 const KIB: f64 = 1024.0;
 const MIB: f64 = 1024.0 * 1024.0;
@@ -103,7 +119,7 @@ fn ready(desk: &mut Desk<'_>) -> Result<(), String> {
     let mut slowest: f64 = 0.0;
     let mut ring_depth = None;
     for _ in 0..5 {
-        let server = desk.start(&point)?;
+        let server = desk.start(&point, Protocol::Wmsp)?;
         slowest = slowest.max(server.ready_ms);
         ring_depth = environment::ring_depth(desk.context.admin);
     }
@@ -122,7 +138,7 @@ fn idle(desk: &mut Desk<'_>) -> Result<(), String> {
         source: directory.to_path_buf(),
         ..live
     };
-    let server = desk.start(&point)?;
+    let server = desk.start(&point, Protocol::Wmsp)?;
     let ring_depth = environment::ring_depth(desk.context.admin);
     std::thread::sleep(Duration::from_secs(1));
     let before = Process::read(server.pid())?;
@@ -402,95 +418,6 @@ fn on_demand_price(
     desk.about(&servers(&report));
     desk.price(target, &servers(&report), bound);
     Ok(())
-}
-
-/// Between two namespaces: by the kernel's shaper where a plain pair shows that it is right, else by
-/// the wire in user space. The relay where there can be no namespaces.
-fn packet_pair(desk: &mut Desk<'_>) -> Result<(), String> {
-    let point = live(desk, 1, AUDIO_RATE, CADENCE_MS)?.point;
-    let experiment = Experiment {
-        rates: vec![1_000_000, 10_000_000, 50_000_000],
-        tries: 15,
-        path: "/live".into(),
-        probe: Some(desk.context.server.to_string_lossy().into_owned()),
-        placement: desk.placement(1),
-    };
-    let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, desk.context.http.port()));
-    let words = desk.configure(&point, 1, everywhere)?;
-    let log = desk.log();
-    let server = pair::Subjects {
-        words: &words,
-        port: everywhere.port(),
-        log: Some(&log),
-    };
-    let mut left = experiment.rates.clone();
-    let mut found = Vec::new();
-    for how in [Shaper::Tbf, Shaper::Wire] {
-        let experiment = Experiment {
-            rates: left.clone(),
-            ..experiment.clone()
-        };
-        match pair::between(&experiment, &server, how) {
-            Ok((estimates, wrong)) => {
-                found.extend(estimates);
-                left = wrong.iter().map(|(rate, _)| *rate).collect();
-                for (rate, why) in wrong {
-                    eprintln!("{}: no {how:?} link of {rate} bit/s: {why}", desk.name);
-                }
-            }
-            Err(why) => eprintln!("{}: no {how:?} link: {why}", desk.name),
-        }
-        if left.is_empty() {
-            break;
-        }
-    }
-    let server = desk.start(&point)?;
-    let ring_depth = environment::ring_depth(desk.context.admin);
-    if !left.is_empty() {
-        let experiment = Experiment {
-            rates: left,
-            ..experiment
-        };
-        found.extend(pair::through_relay(&experiment, desk.context.http)?);
-    }
-    drop(server);
-    found.sort_by_key(|e| e.link);
-    for estimate in &found {
-        desk.about_silence(ring_depth.clone(), CADENCE_MS);
-        hold_estimate(desk, estimate);
-    }
-    Ok(())
-}
-
-fn hold_estimate(desk: &mut Desk<'_>, e: &Estimate) {
-    let link = match e.shaper {
-        Shaper::Tbf => format!(
-            "tbf with a bucket of {} B between two namespaces, MTU 576",
-            pair::TBF_FRAME
-        ),
-        Shaper::Wire => "wire in user space between two namespaces, MTU 1500".into(),
-        Shaper::Relay => "relay in user space on loopback".into(),
-    };
-    desk.facts = format!("{link}; 512 B per send of the pair; {}", desk.facts);
-    let rate = e.link as f64 / 1e6;
-    let target = format!("probe's estimate at {rate} Mbit/s");
-    let bound = format!("{:.3} to {:.3} Mbit/s", rate * 0.9, rate * 1.1);
-    let Some(p) = e.probe else {
-        desk.not_measured(&target, &bound, "the probe was not asked".into());
-        return;
-    };
-    desk.check(
-        &target,
-        bound,
-        format!(
-            "{:.3} ({} runs, {:.3} to {:.3})",
-            p.median / 1e6,
-            p.runs,
-            p.range.0 / 1e6,
-            p.range.1 / 1e6
-        ),
-        (p.median / e.link as f64 - 1.0).abs() <= 0.1,
-    );
 }
 
 fn soak(desk: &mut Desk<'_>) -> Result<(), String> {

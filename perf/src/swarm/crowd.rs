@@ -1,9 +1,13 @@
-//! Sockets and time: connecting by the ramp, reading what is ready, reading slowly, giving up.
+//! Sockets and time: connecting by the ramp, reading what is ready, reading slowly, reminding,
+//! giving up.
 
-use super::session::{self, Ledger, Session, State, Step};
+use super::datagrams::{Ports, Received};
+use super::session::{Ledger, Session, State};
+use super::speech::{Closing, Wish};
 use super::{Plan, Protocol, nanos};
+use crate::mmsp;
+use crate::sys::datagram::{BATCH, Inbox};
 use crate::sys::{self, Epoll, Events};
-use crate::wmsp::{self, Subject};
 use socket2::{Domain, Protocol as IpProtocol, SockAddr, Socket, Type};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -16,6 +20,20 @@ const BUFFER: usize = 256 * 1024;
 /// A segment of loopback fits, so that slowness comes from reading slowly alone and not from
 /// segments that are dropped and sent again ever later.
 const SLOW_RECEIVE_BUFFER: usize = 64 * 1024;
+/// Tokens of sockets that take datagrams begin here.
+const DATAGRAMS: u64 = 1 << 32;
+/// Calls to one such socket before others have their turn.
+const CALLS_IN_A_ROW: usize = 64;
+const REMIND_EVERY_NS: u64 = 1_000_000_000;
+/// A session that plays and gets nothing for so long is silent.
+const SILENT_NS: u64 = 2_000_000_000;
+
+/// What came for a session: so many bytes of the shared buffer, or that datagram of the inbox.
+#[derive(Clone, Copy)]
+enum Came {
+    Bytes(usize),
+    Datagram(usize),
+}
 
 /// All sessions of a run.
 pub(super) struct Crowd<'a> {
@@ -23,10 +41,15 @@ pub(super) struct Crowd<'a> {
     epoll: Epoll,
     events: Events,
     buffer: Vec<u8>,
+    /// What is to be said next.
+    reply: Vec<u8>,
+    ports: Option<Ports>,
+    inbox: Inbox,
     sessions: Vec<Session>,
     started: usize,
     pub start_ns: u64,
     next_slow_ns: u64,
+    next_reminder_ns: u64,
     pub ledger: Ledger,
     /// Slow sessions read as fast as they can.
     pub drain: bool,
@@ -34,17 +57,29 @@ pub(super) struct Crowd<'a> {
 
 impl<'a> Crowd<'a> {
     pub fn new(plan: &'a Plan) -> io::Result<Crowd<'a>> {
+        let epoll = Epoll::new()?;
+        let ports = match plan.protocol {
+            Protocol::Mmsu => Some(Ports::open(plan)?),
+            Protocol::Wmsp | Protocol::Mmst => None,
+        };
+        for (token, fd) in (DATAGRAMS..).zip(ports.iter().flat_map(Ports::descriptors)) {
+            epoll.add_read(fd, token)?;
+        }
         Ok(Crowd {
             plan,
-            epoll: Epoll::new()?,
+            epoll,
             events: Events::new(512),
             buffer: vec![0; BUFFER],
+            reply: Vec::new(),
+            ports,
+            inbox: Inbox::new(mmsp::HEAD_MAX),
             sessions: (0..plan.sessions)
-                .map(|i| Session::new(plan.is_slow(i)))
+                .map(|i| Session::new(plan.protocol, plan.is_slow(i)))
                 .collect(),
             started: 0,
             start_ns: 0,
             next_slow_ns: 0,
+            next_reminder_ns: 0,
             ledger: Ledger::new(plan),
             drain: false,
         })
@@ -75,13 +110,20 @@ impl<'a> Crowd<'a> {
         if self.plan.slow > 0 {
             self.read_slow();
         }
+        if self.ports.is_some() && !self.settled() {
+            self.remind();
+        }
         let n = self
             .epoll
             .wait(&mut self.events, wait)
             .map_err(|e| format!("epoll: {e}"))?;
         for i in 0..n {
-            if let Some(ready) = self.events.get(i) {
-                self.on_ready(ready.token as usize, ready.writable);
+            match self.events.get(i) {
+                Some(ready) if ready.token >= DATAGRAMS => {
+                    self.on_datagrams((ready.token - DATAGRAMS) as usize);
+                }
+                Some(ready) => self.on_ready(ready.token as usize, ready.writable),
+                None => {}
             }
         }
         Ok(())
@@ -97,7 +139,7 @@ impl<'a> Crowd<'a> {
             }
             let index = self.started;
             self.started += 1;
-            self.sessions[index].started_ns = sys::now_ns();
+            self.sessions[index].track.started_ns = sys::now_ns();
             self.connect(index);
         }
     }
@@ -149,37 +191,26 @@ impl<'a> Crowd<'a> {
             self.finish(index, &format!("connect: {e}"));
             return;
         }
-        let describe_first = self.plan.describe && session.client_id.is_none();
-        self.ask(index, describe_first);
+        let wish = self.wish(index);
+        let session = &mut self.sessions[index];
+        session.state = State::Dialogue;
+        self.reply.clear();
+        session.speech.open(&wish, &mut self.reply);
+        self.say(index);
     }
 
-    fn ask(&mut self, index: usize, describe: bool) {
-        let plan = self.plan;
-        let target = &plan.targets[index % plan.targets.len()];
-        let subject = Subject {
-            target: &target.path,
-            authority: &target.authority,
-            player: plan.player,
-            session: index,
+    fn wish(&self, index: usize) -> Wish<'a> {
+        let udp = self.ports.as_ref().and_then(|p| p.address(index));
+        Wish::new(self.plan, index, udp)
+    }
+
+    /// Send the reply.
+    fn say(&mut self, index: usize) {
+        let Some(fd) = self.sessions[index].fd() else {
+            return;
         };
-        let session = &mut self.sessions[index];
-        let Protocol::Wmsp = plan.protocol;
-        let text = if describe {
-            wmsp::describe(&subject, false)
-        } else {
-            let start = (index as u64 * 7919)
-                .checked_rem(u64::from(plan.start_spread_ms))
-                .unwrap_or(0);
-            wmsp::play(&subject, session.client_id, &plan.streams, start as u32)
-        };
-        session.state = if describe {
-            State::DescribeHead
-        } else {
-            State::PlayHead
-        };
-        let Some(fd) = session.fd() else { return };
-        match sys::send(fd, text.as_bytes()) {
-            Ok(n) if n == text.len() => {}
+        match sys::send(fd, &self.reply) {
+            Ok(n) if n == self.reply.len() => {}
             Ok(_) => self.finish(index, "request did not fit the socket"),
             Err(e) => self.finish(index, &format!("send: {e}")),
         }
@@ -187,47 +218,147 @@ impl<'a> Crowd<'a> {
 
     fn on_closed(&mut self, index: usize) {
         let session = &mut self.sessions[index];
-        // A server may close after Describe; Play then goes on a new connection.
-        if session.state == State::DescribeBody && session.body_left == 0 {
-            session.socket = None;
-            self.connect(index);
-        } else if session.ended {
+        if session.track.ended {
             session.state = State::Over;
             session.socket = None;
-        } else if session.deframer.at_boundary() {
-            self.finish(index, "closed by the server");
-        } else {
-            self.finish(index, "closed by the server inside a packet");
+            return;
+        }
+        match session.speech.closing() {
+            Closing::Again => {
+                session.socket = None;
+                self.connect(index);
+            }
+            Closing::Whole => self.finish(index, "closed by the server"),
+            Closing::Inside => self.finish(index, "closed by the server inside a packet"),
         }
     }
 
     /// `n` bytes of the shared buffer are for this session.
     fn on_bytes(&mut self, index: usize, n: usize) {
-        let now = sys::now_ns();
-        let session = &mut self.sessions[index];
         if self.ledger.record {
             self.ledger.bytes += n as u64;
             self.ledger.receives += 1;
         }
-        let data = &self.buffer[..n];
-        let step = match session.state {
-            State::Media => session::media(session, &mut self.ledger, data, now),
-            State::DescribeHead | State::DescribeBody | State::PlayHead => {
-                session::dialogue(session, &mut self.ledger, data, now)
-            }
-            State::Waiting | State::Connecting | State::Over => Ok(Step::Go),
+        self.hear(index, sys::now_ns(), Came::Bytes(n));
+    }
+
+    fn on_datagrams(&mut self, socket: usize) {
+        let Some(fd) = self.ports.as_ref().and_then(|p| p.fd(socket)) else {
+            return;
         };
-        match step {
-            Ok(Step::Go) => {}
-            Ok(Step::Play) => self.ask(index, false),
-            Ok(Step::Slow) => {
-                // From now on read by the clock, not when there is something.
-                if let Some(fd) = self.sessions[index].fd() {
-                    let _ = self.epoll.remove(fd);
-                }
+        for _ in 0..CALLS_IN_A_ROW {
+            // What cannot be read now comes with the next report, if it is not lost.
+            let Ok(n) = self.inbox.receive(fd) else {
+                return;
+            };
+            let now = sys::now_ns();
+            self.ledger.receives += u64::from(self.ledger.record);
+            for at in 0..n {
+                self.on_datagram(socket, at, now);
             }
-            Err(reason) => self.finish(index, &reason),
+            if n < BATCH {
+                return;
+            }
         }
+    }
+
+    /// The `at`th of the inbox.
+    fn on_datagram(&mut self, socket: usize, at: usize, now: u64) {
+        let (Some(ports), Some(arrived)) = (&mut self.ports, self.inbox.get(at)) else {
+            return;
+        };
+        let Some(index) = ports.session(socket, arrived.to) else {
+            ports.strangers += 1;
+            return;
+        };
+        if self.ledger.record {
+            self.ledger.bytes += arrived.len as u64;
+        }
+        self.hear(index, now, Came::Datagram(at));
+    }
+
+    /// Let a session have what came for it, and answer.
+    fn hear(&mut self, index: usize, now: u64, came: Came) {
+        let wish = self.wish(index);
+        let session = &mut self.sessions[index];
+        if !matches!(session.state, State::Dialogue | State::Media) {
+            return;
+        }
+        let (track, ledger) = (&mut session.track, &mut self.ledger);
+        let each = |heard| track.hear(ledger, heard, now);
+        self.reply.clear();
+        let result = match came {
+            Came::Bytes(n) => {
+                let data = &self.buffer[..n];
+                session.speech.hear(&wish, data, &mut self.reply, each)
+            }
+            Came::Datagram(at) => match self.inbox.get(at) {
+                Some(a) => {
+                    let out = &mut self.reply;
+                    session
+                        .speech
+                        .hear_datagram(&wish, a.head, a.len, out, each)
+                }
+                None => Ok(()),
+            },
+        };
+        if let Err(reason) = result {
+            self.finish(index, &reason);
+            return;
+        }
+        if session.state == State::Dialogue && session.track.accepted {
+            session.state = State::Media;
+            // From now on read by the clock, not when there is something.
+            if session.track.slow
+                && let Some(fd) = session.fd()
+            {
+                let _ = self.epoll.remove(fd);
+            }
+        }
+        if !self.reply.is_empty() {
+            self.say(index);
+        }
+    }
+
+    /// What was lost on the way to those that wait for media is asked for again.
+    fn remind(&mut self) {
+        let now = sys::now_ns();
+        if now < self.next_reminder_ns {
+            return;
+        }
+        self.next_reminder_ns = now + REMIND_EVERY_NS;
+        for index in 0..self.started {
+            let wish = self.wish(index);
+            let session = &mut self.sessions[index];
+            if session.state != State::Dialogue || session.track.played {
+                continue;
+            }
+            self.reply.clear();
+            match session.speech.remind(&wish, &mut self.reply) {
+                Ok(()) if self.reply.is_empty() => {}
+                Ok(()) => self.say(index),
+                Err(reason) => self.finish(index, &reason),
+            }
+        }
+    }
+
+    /// Sessions that play something live, at a normal pace, and have heard nothing for long.
+    pub fn silent(&self, now: u64) -> usize {
+        if !self.plan.live {
+            return 0;
+        }
+        let silent = |s: &&Session| {
+            let t = &s.track;
+            let plays = t.played && !t.ended && !t.slow && s.state != State::Over;
+            plays && now.saturating_sub(t.heard_ns) > SILENT_NS
+        };
+        self.sessions.iter().filter(silent).count()
+    }
+
+    /// What became of datagrams here.
+    pub fn received(&self) -> Result<Option<Received>, String> {
+        let received = self.ports.as_ref().map(Ports::received).transpose();
+        received.map_err(|e| format!("drops of the swarm's sockets: {e}"))
     }
 
     fn read_slow(&mut self) {
@@ -265,7 +396,7 @@ impl<'a> Crowd<'a> {
     pub fn abandon_waiting(&mut self, reason: &str) {
         for index in 0..self.sessions.len() {
             let s = &self.sessions[index];
-            if s.state != State::Over && !s.played {
+            if s.state != State::Over && !s.track.played {
                 self.finish(index, reason);
             }
         }
@@ -280,17 +411,17 @@ impl<'a> Crowd<'a> {
         }
         session.state = State::Over;
         session.socket = None;
-        session.head = Vec::new();
-        let kind = if session.slow { "slow session: " } else { "" };
+        let track = &session.track;
+        let kind = if track.slow { "slow session: " } else { "" };
         *self
             .ledger
             .reasons
             .entry(format!("{kind}{reason}"))
             .or_default() += 1;
-        if session.ended {
+        if track.ended {
             return;
         }
-        if session.played {
+        if track.played {
             self.ledger.playing -= 1;
             self.ledger.lost += 1;
         } else {

@@ -127,16 +127,8 @@ pub fn selection(entries: &[SwitchEntry], streams: &[StreamInfo]) -> Selection {
 }
 
 /// The selection after `entries` changed `selection`, as it stands when all of them are carried out.
-pub fn changed(mut selection: Selection, switches: &[StreamSwitch]) -> Selection {
-    for switch in switches {
-        if let Some(from) = switch.from.filter(|f| Some(*f) != switch.to) {
-            selection.set(from, Level::Off);
-        }
-        if let Some(to) = switch.to {
-            selection.set(to, switch.level);
-        }
-    }
-    selection
+pub fn changed(selection: Selection, switches: &[StreamSwitch]) -> Selection {
+    selection.changed(switches)
 }
 
 #[cfg(test)]

@@ -4,154 +4,45 @@
 
 #![allow(dead_code)]
 
-use super::asf_build::{self, Piece};
-use bytes::Bytes;
-use protocols::asf;
+mod air;
+mod clip;
+mod flow;
+
+pub use air::*;
+pub use clip::*;
+
+use flow::Flow;
+use protocols::auth::{Challenge, Credentials, Offer};
 use protocols::content::*;
 use protocols::machine::*;
 use protocols::media::*;
+use protocols::mmsp;
 use protocols::rate::grant::{Limits, Supply};
 use protocols::rate::pacer::Pacer;
 use protocols::rate::profile::{Object, Params, profile};
-use protocols::wmsp::client::{Client, ClientConfig};
-use protocols::wmsp::server::{Config, Server};
-use protocols::wmsp::switch;
+use protocols::wmsp;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-pub const PACKET_SIZE: u32 = 400;
-/// ms between two packets.
-pub const STEP: u32 = 100;
-/// Every so many packets a key frame.
-pub const KEY_EVERY: u32 = 5;
+pub const SERVER_IP: &str = "192.0.2.1";
+pub const CLIENT_IP: &str = "192.0.2.7";
 
-/// One ASF packet of a clip: video (stream 1) in even ones, audio (stream 2) in odd ones.
-#[derive(Clone, Debug)]
-pub struct Pkt {
-    pub stream: u8,
-    pub key: bool,
-    pub send_time: u32,
-    pub len: u32,
-    pub bytes: Vec<u8>,
+/// A client machine.
+pub trait Player: Machine {
+    fn is_done(&self) -> bool;
 }
 
-#[derive(Clone, Debug)]
-pub struct Clip {
-    pub header: Bytes,
-    pub packets: Vec<Pkt>,
-    pub live: bool,
-    pub playlist: bool,
-    /// What follows.
-    pub next: Option<&'static str>,
-    /// bit/s of the two streams.
-    pub rates: [u32; 2],
-}
-
-impl Clip {
-    /// `count` packets, whose payloads differ with `seed`.
-    pub fn new(count: u32, seed: u8) -> Clip {
-        let packets = (0..count).map(|n| {
-            let stream = if n % 2 == 0 { 1 } else { 2 };
-            let key = stream == 2 || n % (2 * KEY_EVERY) == 0;
-            let len = 20 + (n as usize * 37) % 300;
-            let mut piece = Piece::whole(stream, key, n as u8, 1000 + n * STEP, len);
-            piece
-                .data
-                .iter_mut()
-                .for_each(|b| *b = b.wrapping_add(seed));
-            let whole = asf_build::packet(PACKET_SIZE as usize, n * STEP, STEP as u16, &[piece]);
-            let mut bytes = Vec::new();
-            asf::trim::trim(&whole, PACKET_SIZE, &mut bytes).unwrap();
-            Pkt {
-                stream,
-                key,
-                send_time: n * STEP,
-                len: len as u32,
-                bytes,
-            }
-        });
-        Clip {
-            header: asf_build::simple_blob(u64::from(count), PACKET_SIZE, 1000 + u64::from(seed))
-                .into(),
-            packets: packets.collect(),
-            live: false,
-            playlist: false,
-            next: None,
-            rates: [16_000, 8_000],
-        }
-    }
-
-    pub fn live(self) -> Clip {
-        Clip { live: true, ..self }
-    }
-
-    pub fn then(self, next: &'static str) -> Clip {
-        Clip {
-            next: Some(next),
-            playlist: true,
-            ..self
-        }
-    }
-
-    fn streams(&self) -> Vec<StreamInfo> {
-        let kinds = [StreamKind::Video, StreamKind::Audio];
-        let streams = kinds.iter().zip(self.rates).zip(1..);
-        streams
-            .map(|((&kind, rate), number)| StreamInfo {
-                number,
-                kind,
-                average_bit_rate: rate,
-                peak_bit_rate: rate,
-                all_key: kind == StreamKind::Audio,
-            })
-            .collect()
-    }
-
-    fn content(&self, id: u64, entry: u32) -> Content {
-        Content {
-            id: ContentId(id),
-            header: self.header.clone(),
-            packet_size: PACKET_SIZE,
-            packet_count: if self.live {
-                0
-            } else {
-                self.packets.len() as u64
-            },
-            preroll: 1000,
-            duration: (!self.live).then_some(self.packets.len() as u64 * u64::from(STEP)),
-            streams: self.streams().into(),
-            broadcast: self.live,
-            seekable: !self.live,
-            stridable: false,
-            playlist: self.playlist,
-            entry,
-            broadcast_id: if self.live { 9 } else { 0 },
-            guarded: false,
-            caching: Caching::default(),
-            file_size: None,
-            description: vec![("title".into(), "A clip".into())].into(),
-        }
-    }
-
-    fn average(&self, selection: Selection) -> u64 {
-        let on = self
-            .streams()
-            .into_iter()
-            .filter(|s| selection.level(s.number) != Level::Off);
-        on.map(|s| u64::from(s.average_bit_rate)).sum()
+impl Player for wmsp::client::Client {
+    fn is_done(&self) -> bool {
+        self.is_done()
     }
 }
 
-/// A flow of the server, as a driver runs it.
-struct Flow {
-    start: FlowStart,
-    path: &'static str,
-    next: usize,
-    sequence: u32,
-    pacer: Pacer,
-    selection: Selection,
-    held: bool,
-    over: bool,
+impl Player for mmsp::client::Client {
+    fn is_done(&self) -> bool {
+        self.is_done()
+    }
 }
 
 enum Thing {
@@ -177,25 +68,37 @@ pub struct Net {
     pub split: usize,
     /// Toward the client, bit/s.
     pub rate: Option<u64>,
+    /// Of datagrams.
+    pub weather: Weather,
 }
 
 pub const LAN: Net = Net {
     delay: Duration::from_millis(1),
     split: usize::MAX,
     rate: None,
+    weather: FINE,
 };
 
-pub struct World {
+pub struct World<C = wmsp::client::Client, S = wmsp::server::Server> {
     pub now: Time,
-    pub client: Client,
-    pub server: Server,
+    pub client: C,
+    pub server: S,
     pub net: Net,
+    pub air: Air,
+    /// TCP port of the server.
+    port: u16,
     pub limits: Limits,
     pub clips: BTreeMap<&'static str, Clip>,
+    /// Paths that are elsewhere.
+    pub moved: BTreeMap<&'static str, String>,
+    /// Who wants anything must be this user.
+    pub user: Option<(&'static str, &'static str)>,
     /// ms of a live content that are kept for those who join.
     pub ring_ms: u32,
     /// What the client was told.
     pub events: Vec<IngestEvent>,
+    /// When.
+    pub event_times: Vec<Time>,
     /// What flows sent: path, packet number.
     pub sent: Vec<(&'static str, u32)>,
     /// B bits were set on so many of them.
@@ -203,6 +106,8 @@ pub struct World {
     pub logs: Vec<ClientLog>,
     pub refused: Vec<(u16, String)>,
     pub connections: u32,
+    /// Writes of the client.
+    pub writes: u32,
     to_client: BTreeMap<ConnId, Wire>,
     to_server: BTreeMap<ConnId, Wire>,
     client_wake: Option<Time>,
@@ -217,22 +122,48 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(config: ClientConfig, net: Net, clips: &[(&'static str, Clip)]) -> World {
+    /// The machines of WMSP.
+    pub fn new(
+        config: wmsp::client::ClientConfig,
+        net: Net,
+        clips: &[(&'static str, Clip)],
+    ) -> World {
+        let client = wmsp::client::Client::new(config).unwrap();
+        let server = wmsp::server::Config::new(CoreId(0), 1, [3; 32]);
+        World::of(client, wmsp::server::Server::new(server), 80, net, clips)
+    }
+}
+
+impl<C: Player, S: Machine> World<C, S> {
+    /// Any two machines; the server's listens on `port`.
+    pub fn of(
+        client: C,
+        server: S,
+        port: u16,
+        net: Net,
+        clips: &[(&'static str, Clip)],
+    ) -> World<C, S> {
         let now = Time(77_000_000);
         World {
             now,
-            client: Client::new(config).unwrap(),
-            server: Server::new(Config::new(CoreId(0), 1, [3; 32])),
+            client,
+            server,
+            air: Air::new(net.weather, net.delay, net.rate, port),
+            port,
+            moved: BTreeMap::new(),
+            user: None,
             net,
             limits: Limits::default(),
             clips: clips.iter().cloned().collect(),
             ring_ms: 5000,
             events: Vec::new(),
+            event_times: Vec::new(),
             sent: Vec::new(),
             rushed: 0,
             logs: Vec::new(),
             refused: Vec::new(),
             connections: 0,
+            writes: 0,
             to_client: BTreeMap::new(),
             to_server: BTreeMap::new(),
             client_wake: Some(now),
@@ -265,7 +196,7 @@ impl World {
     }
 
     /// Do something to the client.
-    pub fn with(&mut self, act: impl FnOnce(&mut Client, Time)) {
+    pub fn with(&mut self, act: impl FnOnce(&mut C, Time)) {
         act(&mut self.client, self.now);
         self.poll_client();
     }
@@ -309,6 +240,7 @@ impl World {
         let dues = flows.iter().filter_map(|&id| self.due(id));
         let wakes = self.client_wake.into_iter().chain(self.server_wake);
         let Some(next) = arrivals
+            .chain(self.air.next())
             .chain(dues)
             .chain(wakes)
             .min()
@@ -318,6 +250,7 @@ impl World {
         };
         self.now = self.now.max(next);
         self.deliver();
+        self.deliver_datagrams();
         for id in flows {
             if self.due(id).is_some_and(|t| t <= self.now) {
                 self.send_media(id);
@@ -337,8 +270,8 @@ impl World {
     }
 
     fn deliver(&mut self) {
-        let local = "192.0.2.1:80".parse().unwrap();
-        let peer = "192.0.2.7:4321".parse().unwrap();
+        let local = address(SERVER_IP, self.port);
+        let peer = address(CLIENT_IP, 4321);
         let due = |w: &mut Wire, now: Time| {
             let at = w.queue.front()?.0;
             (at <= now).then(|| w.queue.pop_front().unwrap().1)
@@ -373,7 +306,7 @@ impl World {
         let conns: Vec<ConnId> = self.to_client.keys().copied().collect();
         for conn in conns {
             while let Some(thing) = due(self.to_client.get_mut(&conn).unwrap(), self.now) {
-                let gone = |w: &World| w.to_server[&conn].shut;
+                let gone = |w: &World<C, S>| w.to_server[&conn].shut;
                 match thing {
                     Thing::Opened if !gone(self) => {
                         let (peer, local) = (local, peer);
@@ -399,11 +332,37 @@ impl World {
         }
     }
 
+    fn deliver_datagrams(&mut self) {
+        let channel = Channel(0);
+        while let Some(Flying { to_client, bytes }) = self.air.arrived(self.now) {
+            let bytes = &bytes[..];
+            if to_client {
+                let peer = address(SERVER_IP, self.port);
+                let input = Input::Datagram {
+                    channel,
+                    peer,
+                    bytes,
+                };
+                self.client.handle(self.now, input);
+                self.poll_client();
+            } else {
+                let peer = address(CLIENT_IP, self.air.client_port);
+                let input = Input::Datagram {
+                    channel,
+                    peer,
+                    bytes,
+                };
+                self.server.handle(self.now, input);
+                self.poll_server();
+            }
+        }
+    }
+
     fn poll_client(&mut self) {
         loop {
             match self.client.poll(self.now) {
                 Output::Connect { conn, host, port } => {
-                    assert_eq!((&*host, port), ("server", 80));
+                    assert_eq!((&*host, port), ("server", self.port));
                     self.connections += 1;
                     let mut wire = Wire::default();
                     wire.queue
@@ -418,6 +377,7 @@ impl World {
                     let at = self.now + self.net.delay;
                     let wire = self.to_server.get_mut(&conn).unwrap();
                     assert!(!wire.shut, "the client writes to {conn:?}, which is closed");
+                    self.writes += 1;
                     wire.queue.push_back((at, Thing::Bytes(bytes.to_vec())));
                 }
                 Output::Close { conn, .. } => {
@@ -427,7 +387,13 @@ impl World {
                     wire.shut = true;
                     wire.queue.push_back((at, Thing::Closed));
                 }
-                Output::Ingest(ingest) => self.events.push(ingest.event),
+                Output::SendTo { peer, bytes, .. } => {
+                    self.air.up(self.now, peer, bytes.to_vec());
+                }
+                Output::Ingest(ingest) => {
+                    self.event_times.push(self.now);
+                    self.events.push(ingest.event);
+                }
                 Output::Idle(wake) => {
                     self.client_wake = wake;
                     return;
@@ -441,9 +407,15 @@ impl World {
         loop {
             match self.server.poll(self.now) {
                 Output::Send { conn, bytes } => {
-                    let busy = |f: &Flow| f.start.conn == conn && !f.held && !f.over;
+                    let busy = |f: &Flow| {
+                        let here = f.start.conn == conn && f.start.datagrams.is_none();
+                        here && !f.held && !f.over
+                    };
                     assert!(!self.flows.values().any(busy), "written under a flow");
                     self.write(conn, bytes.to_vec());
+                }
+                Output::SendTo { peer, bytes, .. } => {
+                    self.air.down(self.now, peer, bytes.to_vec(), None);
                 }
                 Output::Close { conn, .. } => {
                     assert!(
@@ -503,6 +475,17 @@ impl World {
 
     fn answer(&mut self, question: Question) -> Answer {
         match question {
+            Question::Open(open) if self.moved.contains_key(&*open.path) => {
+                let url = self.moved[&*open.path].clone();
+                Answer::Moved { url }
+            }
+            Question::Open(open) if !self.believes(&open) => {
+                let realm = "clips".into();
+                Answer::Challenge(Box::new(Challenge {
+                    offers: vec![Offer::Basic { realm }],
+                    rejected: None,
+                }))
+            }
             Question::Open(open) => match self.clips.keys().copied().find(|p| *p == open.path) {
                 Some(path) => self.hand_out(path),
                 None => Answer::Refused(Refusal::NotFound),
@@ -513,6 +496,16 @@ impl World {
             },
             Question::Cue(cue) => self.cue(&cue),
             Question::Recheck(_) => Answer::Allowed,
+        }
+    }
+
+    fn believes(&self, open: &OpenRequest) -> bool {
+        match (self.user, &open.credentials) {
+            (None, _) => true,
+            (Some((name, word)), Some(Credentials::Basic { user, password })) => {
+                (name, word) == (user, password.reveal())
+            }
+            _ => false,
         }
     }
 
@@ -565,132 +558,8 @@ impl World {
             profile: profile(&params, objects).filter(|_| cue.profile),
         }))
     }
-
-    fn command(&mut self, id: FlowId, command: FlowCommand) {
-        match command {
-            FlowCommand::Start(start) => {
-                let path = self.contents[&start.content];
-                let next = start.packet as usize;
-                let first = self.clips[path].packets[next].send_time;
-                let flow = Flow {
-                    pacer: Pacer::new(self.now, first, start.pace),
-                    selection: start.selection,
-                    start: *start,
-                    path,
-                    next,
-                    sequence: 0,
-                    held: false,
-                    over: false,
-                };
-                assert!(self.flows.insert(id, flow).is_none());
-            }
-            FlowCommand::StartFile { .. } => panic!("nobody downloads"),
-            FlowCommand::Resend(_) => panic!("no datagrams"),
-            FlowCommand::Select(switches) => {
-                let flow = self.flows.get_mut(&id).unwrap();
-                flow.selection = switch::changed(flow.selection, &switches);
-            }
-            FlowCommand::Hold => {
-                let flow = self.flows.get_mut(&id).unwrap();
-                if !flow.over {
-                    flow.held = true;
-                    let event = FlowEvent::Held(totals(flow));
-                    self.server
-                        .handle(self.now, Input::Flow { flow: id, event });
-                }
-            }
-            FlowCommand::Go => self.flows.get_mut(&id).unwrap().held = false,
-            FlowCommand::Drop => {
-                let flow = self.flows.remove(&id);
-                assert!(
-                    flow.is_none_or(|f| f.held || f.over),
-                    "dropped while it runs"
-                );
-            }
-        }
-    }
-
-    /// When the next thing of a flow is to be done.
-    fn due(&self, id: FlowId) -> Option<Time> {
-        let flow = self.flows.get(&id).filter(|f| !f.held && !f.over)?;
-        let clip = &self.clips[flow.path];
-        let Some(packet) = clip.packets.get(flow.next) else {
-            // The end comes when the last packet has had its time.
-            let last = clip.packets.last().unwrap();
-            return Some(flow.pacer.due(last.send_time + STEP));
-        };
-        let due = flow.pacer.due(packet.send_time);
-        let made = self.live_since + Duration::from_millis(u64::from(packet.send_time));
-        Some(if clip.live { due.max(made) } else { due })
-    }
-
-    /// All that is due, in one write.
-    fn send_media(&mut self, id: FlowId) {
-        let mut out = Vec::new();
-        let conn = self.flows[&id].start.conn;
-        if !self.flows[&id].start.framer.in_place() {
-            self.flows[&id].start.framer.begin(&mut out);
-        }
-        let mut ended = false;
-        while self.due(id).is_some_and(|t| t <= self.now) {
-            let flow = self.flows.get_mut(&id).unwrap();
-            let Some(packet) = self.clips[flow.path].packets.get(flow.next) else {
-                flow.over = true;
-                ended = true;
-                break;
-            };
-            let number = flow.next as u32;
-            flow.next += 1;
-            if flow.selection.level(packet.stream) == Level::Off
-                || flow.selection.level(packet.stream) == Level::KeyOnly && !packet.key
-            {
-                flow.pacer.sent(packet.send_time, 0);
-                continue;
-            }
-            let meta = PacketMeta {
-                number,
-                send_time: packet.send_time,
-                duration: STEP as u16,
-                key: packet.key,
-                len: packet.bytes.len() as u32,
-            };
-            let rushed = flow.pacer.rushed_at(packet.send_time);
-            let framer = &flow.start.framer;
-            if framer.in_place() {
-                let mut head = [0; SLOT_HEAD];
-                framer.stamp(flow.sequence, &meta, rushed, &mut head);
-                out.extend_from_slice(&head);
-                out.extend_from_slice(&packet.bytes);
-            } else {
-                framer.put(flow.sequence, &meta, rushed, &packet.bytes, &mut out);
-            }
-            self.rushed += u32::from(rushed);
-            flow.sequence += 1;
-            flow.pacer
-                .sent(packet.send_time, meta.len + framer.overhead());
-            self.sent.push((flow.path, number));
-        }
-        let flow = &self.flows[&id];
-        if !flow.start.framer.in_place() {
-            flow.start.framer.finish(0, &mut out);
-        }
-        let totals = totals(flow);
-        if !out.is_empty() {
-            self.write(conn, out);
-        }
-        if ended {
-            let event = FlowEvent::Ended(FlowEnd::Finished, totals);
-            self.server
-                .handle(self.now, Input::Flow { flow: id, event });
-            self.poll_server();
-        }
-    }
 }
 
-fn totals(flow: &Flow) -> FlowTotals {
-    FlowTotals {
-        packets: u64::from(flow.sequence),
-        sequence: flow.sequence,
-        bytes: 0,
-    }
+fn address(ip: &str, port: u16) -> SocketAddr {
+    SocketAddr::new(ip.parse().unwrap(), port)
 }

@@ -1,6 +1,7 @@
 //! Requests of a player of Windows Media 9, and sessions in each state.
 
 use super::*;
+use protocols::media::FlowId;
 
 pub const UA: &str = "User-Agent: NSPlayer/9.0.0.2980\r\nHost: h\r\n";
 

@@ -7,12 +7,16 @@ use engine::ops::config::Config;
 use serde::Serialize;
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 
 /// Ports that are taken if they are free.
 const HTTP_PORT: u16 = 8080;
+const MMS_PORT: u16 = 1755;
 const ADMIN_PORT: u16 = 9090;
+
+/// Free ports that are looked at when the usual one is taken.
+const PORT_TRIES: usize = 32;
 
 /// Bundled files, and what they are.
 const CONTENT: &[(&str, &[u8], &str)] = &[
@@ -62,6 +66,7 @@ pub struct Args {
 #[derive(Serialize)]
 struct Announced {
     http: SocketAddr,
+    mms: SocketAddr,
     admin: SocketAddr,
     notes: Vec<String>,
     urls: Vec<Url>,
@@ -79,30 +84,39 @@ pub fn run(args: &Args, logging: &logging::Options, output: Output) -> Answer {
     let folder = Folder::new().map_err(|e| format!("no place for the bundled content: {e}"))?;
     let mut notes = Vec::new();
     let http = free_address("HTTP", HTTP_PORT, &mut notes)?;
+    let mms = free_address("MMS", MMS_PORT, &mut notes)?;
     let admin = free_address("admin", ADMIN_PORT, &mut notes)?;
-    let text = config_text(&folder.0, http, admin, args.cores);
+    let addresses = Addresses { http, mms, admin };
+    let text = config_text(&folder.0, &addresses, args.cores);
     let config = Config::parse(&text, &folder.0.join("demo.toml")).map_err(|e| e.to_string())?;
     let server = serve::start(&config)?;
-    let http = server.addresses().http.first().copied().unwrap_or(http);
-    let admin = server.addresses().admin.unwrap_or(admin);
     let announced = Announced {
         http,
+        mms,
         admin,
         notes,
-        urls: urls(http),
+        urls: urls(http, mms),
     };
     output.print(&announced, announcement);
     serve::operate(server, &config, None)
 }
 
+/// Where the demonstration is served.
+struct Addresses {
+    http: SocketAddr,
+    mms: SocketAddr,
+    admin: SocketAddr,
+}
+
 /// The embedded configuration: the same parser and the same keys as a file.
-fn config_text(folder: &Path, http: SocketAddr, admin: SocketAddr, cores: Option<usize>) -> String {
+fn config_text(folder: &Path, addresses: &Addresses, cores: Option<usize>) -> String {
     let quoted = |path: &Path| toml_text(&path.display().to_string());
     let mut text = String::from("[server]\ndrain_timeout = \"1s\"\n");
     if let Some(cores) = cores {
         text += &format!("cores = {cores}\n");
     }
-    text += &format!("[listen]\nhttp = [\"{http}\"]\nadmin = \"{admin}\"\n");
+    let Addresses { http, mms, admin } = addresses;
+    text += &format!("[listen]\nhttp = [\"{http}\"]\nmms = [\"{mms}\"]\nadmin = \"{admin}\"\n");
     // A demonstration needs no room for a hundred thousand players.
     text += "[limits]\nplayer_connections = 500\nmemory = \"256MiB\"\n";
     let source = quoted(folder);
@@ -129,11 +143,12 @@ fn toml_text(text: &str) -> String {
 /// The address with the usual port, or with a free one.
 fn free_address(what: &str, port: u16, notes: &mut Vec<String>) -> Result<SocketAddr, String> {
     let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    if TcpListener::bind(usual).is_ok() {
+    if is_free(usual) {
         return Ok(usual);
     }
-    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr());
-    let free = free.map_err(|e| format!("no free port for {what}: {e}"))?;
+    let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr());
+    let free = (0..PORT_TRIES).find_map(|_| free().ok().filter(|a| is_free(*a)));
+    let free = free.ok_or_else(|| format!("no free port for {what}"))?;
     notes.push(format!(
         "port {port} is taken; {what} is on port {} instead",
         free.port()
@@ -141,7 +156,12 @@ fn free_address(what: &str, port: u16, notes: &mut Vec<String>) -> Result<Socket
     Ok(free)
 }
 
-fn urls(http: SocketAddr) -> Vec<Url> {
+/// For TCP and UDP: MMS has both on one port.
+fn is_free(address: SocketAddr) -> bool {
+    TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok()
+}
+
+fn urls(http: SocketAddr, mms: SocketAddr) -> Vec<Url> {
     let url = |what: &str, path: String| Url {
         what: what.to_owned(),
         url: format!("http://{http}/{path}"),
@@ -151,6 +171,10 @@ fn urls(http: SocketAddr) -> Vec<Url> {
         .iter()
         .map(|(name, file)| url(&format!("live: {}", described(file)), (*name).to_owned()))
         .collect();
+    urls.extend(LOOPS.iter().map(|(name, _)| Url {
+        what: "live, over MMS".to_owned(),
+        url: format!("mms://{}/{name}", mms_host(mms)),
+    }));
     urls.push(url("live, as an announcement", "live.asx".to_owned()));
     urls.extend(
         CONTENT
@@ -158,6 +182,14 @@ fn urls(http: SocketAddr) -> Vec<Url> {
             .map(|(file, _, what)| url(&format!("on demand: {what}"), format!("vod/{file}"))),
     );
     urls
+}
+
+/// Without the port that mms:// means anyway: some players take only that.
+fn mms_host(mms: SocketAddr) -> String {
+    match mms.port() {
+        MMS_PORT => mms.ip().to_string(),
+        _ => mms.to_string(),
+    }
 }
 
 fn announcement(a: &Announced) -> String {
@@ -169,11 +201,12 @@ fn announcement(a: &Announced) -> String {
         text += &format!("{:<42}  {}\n", url.url, url.what);
     }
     let Announced { http, admin, .. } = a;
+    let mms = mms_host(a.mms);
     text += &format!(
         "\nWindows Media Player opens these URLs as they are. Others:\n\
-         \x20 ffplay mmsh://{http}/live\n\
-         \x20 vlc mmsh://{http}/live\n\
-         \x20 mplayer mmshttp://{http}/live\n\
+         \x20 ffplay mmsh://{http}/live      ffplay mmst://{mms}/live\n\
+         \x20 vlc mmsh://{http}/live         vlc mmsu://{mms}/live\n\
+         \x20 mplayer mmshttp://{http}/live  mplayer mmst://{mms}/live\n\
          \x20 ringcast probe http://{http}/live\n\
          Watch it:  ringcast top {admin}\n\
          Ctrl-C ends it.\n"
@@ -212,12 +245,19 @@ mod tests {
     fn the_embedded_configuration_is_valid_whatever_the_folder_is_called() {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, 2));
+        let mms = SocketAddr::from((Ipv4Addr::LOCALHOST, 3));
         for folder in ["/tmp/x", "/tmp/a \"quoted\\ one\u{7}"] {
-            let text = config_text(Path::new(folder), address, admin, Some(2));
+            let addresses = Addresses {
+                http: address,
+                mms,
+                admin,
+            };
+            let text = config_text(Path::new(folder), &addresses, Some(2));
             let config = Config::parse(&text, Path::new("demo.toml")).expect("valid");
             assert_eq!(config.points.len(), LOOPS.len() + 1);
             assert_eq!(config.points[0].source.path(), Some(Path::new(folder)));
             assert_eq!(config.listen.http, [address]);
+            assert_eq!(config.listen.mms, [mms]);
         }
     }
 

@@ -1,28 +1,28 @@
 //! `ringcast probe`: plays a URL without decoding and says what came.
 
+mod player;
 mod save;
 mod seen;
 
 use crate::driver::Driver;
 use crate::output::{Answer, Output};
 use clap::ArgAction;
-use protocols::content::{Accel, Level, Start};
+use player::Player;
+use protocols::client::Streams;
+use protocols::content::Level;
 use protocols::machine::Time;
 use protocols::media::{Ingest, IngestEvent, News};
 use protocols::playlist::asx::{self, Item};
-use protocols::wmsp::client::{Client, ClientConfig, Streams, Url};
+use protocols::wmsp::client::Url;
 use save::Saver;
 use seen::{Playback, Seen};
 use std::io::{IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// How long the end of a session (stop, log) may take.
 const FINISH_LIMIT: Duration = Duration::from_secs(5);
-/// Bytes of IPv4 (20) and TCP (20, and 12 for the time stamps that Linux asks for) around each
-/// segment: they take their time on the link, too.
-const SEGMENT_HEADERS: usize = 52;
 /// How long a probe lasts if nothing else is said.
 const DURATION: Duration = Duration::from_secs(10);
 /// Announcements inside announcements.
@@ -33,7 +33,10 @@ const ATTEMPT_COUNT_MAX: usize = 32;
 /// Arguments of `probe`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// http://, mms:// or mmsh:// URL, or an .asx file or URL
+    /// mms://, mmst://, mmsu://, http:// or mmsh:// URL, or an .asx file or URL
+    ///
+    /// mms:// is MMS over TCP, as mmst:// is, and HTTP if nobody speaks MMS there; mmsu:// is MMS with media
+    /// in datagrams.
     url: String,
     /// Write what comes to an ASF file
     #[arg(long, value_name = "FILE")]
@@ -42,26 +45,43 @@ pub struct Args {
     #[arg(long, value_parser = duration)]
     duration: Option<Duration>,
     /// Where to start, such as 90s
-    #[arg(long, value_parser = duration, default_value = "0s")]
+    #[arg(long, visible_alias = "seek", value_parser = duration, default_value = "0s")]
     start: Duration,
+    /// Play rate, such as 5, or -5 for backwards; key frames only
+    #[arg(long, value_parser = rate, default_value = "1", allow_negative_numbers = true)]
+    rate: i32,
     /// "all", "fitting" (one of each alternative), or numbers; "3:key" is key frames only
     #[arg(long, value_parser = streams, default_value = "all")]
     streams: StreamsArg,
     /// Measure the link with a packet pair
     #[arg(long, action = ArgAction::Set, default_value_t = true, num_args = 0..=1, default_missing_value = "true")]
     packet_pair: bool,
-    /// Try to send requests on the connection that carries media
+    /// HTTP: try to send requests on the connection that carries media
     #[arg(long, action = ArgAction::Set, default_value_t = true, num_args = 0..=1, default_missing_value = "true")]
     pipelined: bool,
     /// Ask for Fast Start at this many bit/s
     #[arg(long, value_name = "BPS")]
     accel: Option<u32>,
-    /// Ask for this speed, times real time
+    /// HTTP: ask for this speed, times real time
     #[arg(long)]
     speed: Option<f64>,
-    /// Player version that is announced
-    #[arg(long, default_value = "12.0.7601.17514")]
-    player_version: String,
+    /// Player version that is announced [default: 12.0.7601.17514, for MMS 9.0.0.3372]
+    #[arg(long)]
+    player_version: Option<String>,
+    /// MMS: name and password for servers that ask for them in the clear
+    #[arg(
+        long,
+        value_name = "NAME:PASSWORD",
+        env = "RINGCAST_USER",
+        hide_env_values = true
+    )]
+    user: Option<String>,
+    /// Drop this share of the datagrams that come, such as 5%
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    drop: Option<f64>,
+    /// Which ones: the same for the same number
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "drop")]
+    drop_seed: u64,
     /// Submit no client log at the end
     #[arg(long)]
     no_log: bool,
@@ -83,7 +103,13 @@ pub fn run(args: &Args, output: Output) -> Answer {
         if attempts > ATTEMPT_COUNT_MAX {
             return Err(format!("{}: too many references", args.url));
         }
-        let played = play(args, &url, output)?;
+        let mut played = play(args, &url, output)?;
+        if let Some(other) = over_http(&url, &played) {
+            let second = play(args, &other, output)?;
+            if second.server.is_some() || second.announcement.is_some() {
+                played = second;
+            }
+        }
         let announced = played.announcement.as_deref().filter(|_| depth < DEPTH_MAX);
         if let Some(text) = announced {
             let base = Url::parse(&url).ok();
@@ -149,14 +175,31 @@ fn references(text: &str, base: Option<&Url>) -> Vec<String> {
     entries
 }
 
+/// The URL that players try when nobody speaks MMS at the one that they were given: nothing came from
+/// there that belongs to it.
+fn over_http(url: &str, played: &Playback) -> Option<String> {
+    url.get(..6).filter(|s| s.eq_ignore_ascii_case("mms://"))?;
+    let silent = played.failed.as_ref().is_some_and(|f| f.offset == 0);
+    let other = format!("mmsh://{}", url.get(6..)?);
+    (silent && played.redirected_to.is_empty()).then_some(other)
+}
+
 fn play(args: &Args, url: &str, output: Output) -> Result<Playback, String> {
-    let client = Client::new(client_config(args, url)).map_err(|e| format!("{url}: {e}"))?;
-    let mut driver = Driver::new(client);
-    if args.packet_pair {
-        driver = driver.precise();
+    let scheme = url.split("://").next().unwrap_or_default();
+    match scheme.to_ascii_lowercase().as_str() {
+        "mms" | "mmst" | "mmsu" => play_with(args, url, output, player::mmsp(args, url)?),
+        _ => play_with(args, url, output, player::wmsp(args, url)?),
     }
+}
+
+fn play_with<M: Player>(
+    args: &Args,
+    url: &str,
+    output: Output,
+    mut driver: Driver<M>,
+) -> Result<Playback, String> {
     let mut saver = args.save.as_deref().map(Saver::new);
-    let mut seen = Seen::new(url);
+    let mut seen = Seen::new(url, args.rate);
     let mut progress = Progress::new(output);
     let limit = match (args.duration, &args.save) {
         (Some(limit), _) => limit,
@@ -173,50 +216,20 @@ fn play(args: &Args, url: &str, output: Output) -> Result<Playback, String> {
         seen.take(now, &ingest.event);
         ControlFlow::Continue(())
     };
-    let mut fault = driver.run(Time::ZERO + limit, Client::is_done, &mut each);
+    let mut fault = driver.run(Time::ZERO + limit, M::is_done, &mut each);
     if fault.is_none() {
         let now = driver.now();
         driver.machine().finish(now);
-        fault = driver.run(now + FINISH_LIMIT, Client::is_done, &mut each);
+        fault = driver.run(now + FINISH_LIMIT, M::is_done, &mut each);
     }
     progress.end();
     if let Some(fault) = fault {
         return Err(fault);
     }
-    let pipelined = driver.machine().is_pipelined();
+    seen.transfer(driver.machine().pipelined(), driver.machine().transfer());
+    let dropped = driver.dropped();
     let saved = saver.map(Saver::finish).transpose()?.flatten();
-    Ok(seen.finish(pipelined, driver.faults(), saved))
-}
-
-fn client_config(args: &Args, url: &str) -> ClientConfig {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let seed = since.as_nanos() as u64 ^ u64::from(std::process::id()).rotate_left(32);
-    let start_ms = u32::try_from(args.start.as_millis()).unwrap_or(u32::MAX);
-    ClientConfig {
-        version: args.player_version.clone(),
-        packet_pair: args.packet_pair,
-        segment_headers: SEGMENT_HEADERS,
-        pipelined: args.pipelined,
-        accel: args.accel.map(|bits_per_second| Accel {
-            bits_per_second,
-            duration_ms: 20_000,
-        }),
-        speed_milli: args
-            .speed
-            .map(|s| (s * 1000.0).round().clamp(0.0, 1e9) as u32),
-        start: if start_ms == 0 {
-            Start::Beginning
-        } else {
-            Start::Time(start_ms)
-        },
-        streams: args.streams.0.clone(),
-        send_log: !args.no_log,
-        unix_seconds: since.as_secs(),
-        reply_timeout: args.timeout,
-        ..ClientConfig::new(url, seed)
-    }
+    Ok(seen.finish(dropped, driver.faults(), saved))
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -224,6 +237,21 @@ fn duration(text: &str) -> Result<Duration, String> {
         return Ok(Duration::MAX);
     }
     text.parse().map(engine::ops::config::Span::get)
+}
+
+fn rate(text: &str) -> Result<i32, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate != 0.0 && rate.abs() <= 5.0 => Ok((rate * 1000.0).round() as i32),
+        _ => Err(format!("\"{text}\" is no rate from -5 to 5 other than 0")),
+    }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').and_then(|n| n.trim().parse().ok());
+    match number {
+        Some(per_cent @ 0.0..=100.0) => Ok(per_cent / 100.0),
+        _ => Err(format!("\"{text}\" is no share from 0% to 100%")),
+    }
 }
 
 fn streams(text: &str) -> Result<StreamsArg, String> {
@@ -304,6 +332,36 @@ mod tests {
         for bad in ["", "0", "128", "1:all", "x"] {
             assert!(streams(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn rates_and_shares_are_read() {
+        assert_eq!(rate("1"), Ok(1000));
+        assert_eq!(rate("-2.5"), Ok(-2500));
+        for bad in ["0", "6", "x", "NaN"] {
+            assert!(rate(bad).is_err(), "{bad}");
+        }
+        assert_eq!(share("5%"), Ok(0.05));
+        for bad in ["5", "101%", "-1%", "%", "NaN%"] {
+            assert!(share(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_plain_mms_is_tried_over_http() {
+        let failed_at = |offset| Playback {
+            failed: Some(seen::Failed {
+                offset,
+                reason: String::new(),
+            }),
+            ..Playback::default()
+        };
+        let other = over_http("MMS://h:1/a", &failed_at(0));
+        assert_eq!(other.as_deref(), Some("mmsh://h:1/a"));
+        assert_eq!(over_http("mmst://h/a", &failed_at(0)), None);
+        // Somebody said no, or yes.
+        assert_eq!(over_http("mms://h/a", &failed_at(312)), None);
+        assert_eq!(over_http("mms://h/a", &Playback::default()), None);
     }
 
     #[test]

@@ -13,10 +13,10 @@ use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-const PASSWORD: &str = "Correct:Horse9";
+pub const PASSWORD: &str = "Correct:Horse9";
 
 /// Sets a user's password the way an operator does.
-fn passwd(file: &Path, user: &str, password: &str) {
+pub fn passwd(file: &Path, user: &str, password: &str) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_ringcast"))
         .arg("passwd")
         .args([file.as_os_str(), user.as_ref()])

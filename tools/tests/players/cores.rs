@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// With two connections a session and two cores the chance that all land on one is one in 2^23.
-const SESSIONS: usize = 12;
+pub const SESSIONS: usize = 12;
 
 #[test]
 fn many_players_at_a_time_on_both_cores() {
@@ -45,7 +45,7 @@ fn many_players_at_a_time_on_both_cores() {
 }
 
 /// A family's value for each core.
-fn counters(server: &Server, family: &str) -> BTreeMap<String, u64> {
+pub fn counters(server: &Server, family: &str) -> BTreeMap<String, u64> {
     let text = server.admin("/metrics").expect("metrics");
     let prefix = format!("{family}{{core=\"");
     text.lines()

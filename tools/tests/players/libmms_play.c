@@ -1,6 +1,7 @@
 /* Plays a URL with libmms and writes the ASF header and packets it hands out to a file.
  *
- *   libmms_play URL FILE [--bandwidth BITS] [--seek-time SECONDS] [--seek-offset BYTES] [--bytes-max N]
+ *   libmms_play URL FILE [--bandwidth BITS] [--seek-time SECONDS] [--seek-offset BYTES]
+ *               [--seek-after BYTES] [--bytes-max N]
  *
  * Exit status: 0 played, 1 the library refused something, 2 wrong usage.
  */
@@ -20,7 +21,7 @@ static int fail(const char *what) {
 int main(int argc, char **argv) {
     int bandwidth = 0;
     double seek_time = -1;
-    long long seek_offset = -1, bytes_max = 0;
+    long long seek_offset = -1, seek_after = 0, bytes_max = 0;
 
     if (argc < 3 || argc % 2 == 0) {
         fprintf(stderr, "usage: libmms_play URL FILE [--option value]...\n");
@@ -33,6 +34,8 @@ int main(int argc, char **argv) {
             seek_time = atof(argv[i + 1]);
         } else if (!strcmp(argv[i], "--seek-offset")) {
             seek_offset = atoll(argv[i + 1]);
+        } else if (!strcmp(argv[i], "--seek-after")) {
+            seek_after = atoll(argv[i + 1]);
         } else if (!strcmp(argv[i], "--bytes-max")) {
             bytes_max = atoll(argv[i + 1]);
         } else {
@@ -49,13 +52,19 @@ int main(int argc, char **argv) {
         return fail("cannot write the file");
 
     /* A seek moves the position past the header, so the header is written by hand. */
-    char header[HEADER_MAX];
+    char header[HEADER_MAX], buffer[64 * 1024];
     long long written = 0;
+    int got;
     if (seek_time >= 0 || seek_offset >= 0) {
         int length = mmsx_peek_header(mms, header, sizeof header);
         if (length <= 0)
             return fail("no header");
         written += fwrite(header, 1, length, out);
+        for (long long left = seek_after; left > 0; left -= got) {
+            got = mmsx_read(NULL, mms, buffer, left < (long long)sizeof buffer ? (int)left : (int)sizeof buffer);
+            if (got <= 0)
+                return fail("ended before the seek");
+        }
         if (seek_time >= 0 && !mmsx_time_seek(NULL, mms, seek_time))
             return fail("time seek refused");
         if (seek_offset >= 0 && mmsx_seek(NULL, mms, seek_offset, SEEK_SET) < 0)
@@ -63,8 +72,6 @@ int main(int argc, char **argv) {
         fprintf(stderr, "position after seek: %lld\n", (long long)mmsx_get_current_pos(mms));
     }
 
-    char buffer[64 * 1024];
-    int got;
     while ((bytes_max == 0 || written < bytes_max) && (got = mmsx_read(NULL, mms, buffer, sizeof buffer)) > 0)
         written += fwrite(buffer, 1, got, out);
     fclose(out);

@@ -11,11 +11,11 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// What a few seconds of `clip.wmv` come to, in bytes.
-const FEW_SECONDS: usize = 200_000;
+pub const FEW_SECONDS: usize = 200_000;
 
 /// Fails unless each track of `got` is a gapless run of the looped file, at least `least` units long
 /// where the file has more than that, and video begins with a key frame.
-fn assert_joined_run(what: &str, got: &Tracks, name: &str, least: usize) {
+pub fn assert_joined_run(what: &str, got: &Tracks, name: &str, least: usize) {
     let file = packets(&file_on_disk(&content(name)), &[]);
     assert_eq!(
         got.keys().collect::<Vec<_>>(),
@@ -43,7 +43,7 @@ fn assert_joined_run(what: &str, got: &Tracks, name: &str, least: usize) {
 }
 
 /// A recording cut off at some byte: its last units may be incomplete, so they do not count.
-fn cut_off(mut tracks: Tracks) -> Tracks {
+pub fn cut_off(mut tracks: Tracks) -> Tracks {
     for units in tracks.values_mut() {
         units.pop();
     }

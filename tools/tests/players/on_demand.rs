@@ -11,7 +11,7 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// What FFmpeg can decode.
-const DECODABLE: [&str; 6] = [
+pub const DECODABLE: [&str; 6] = [
     "clip.wmv",
     "audio.wma",
     "mbr.wmv",
@@ -21,7 +21,7 @@ const DECODABLE: [&str; 6] = [
 ];
 
 /// Everything, also what nobody can decode.
-const ALL: [&str; 7] = [
+pub const ALL: [&str; 7] = [
     "clip.wmv",
     "audio.wma",
     "mbr.wmv",
@@ -32,7 +32,7 @@ const ALL: [&str; 7] = [
 ];
 
 /// What has no alternative streams: a player that selects gets all of it.
-const SINGLE_RATE: [&str; 6] = [
+pub const SINGLE_RATE: [&str; 6] = [
     "clip.wmv",
     "audio.wma",
     "modern.asf",

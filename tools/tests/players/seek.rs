@@ -11,13 +11,13 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// The preroll that ffmpeg's muxer writes; libmms adds it to the time it asks for.
-const PREROLL_MS: i64 = 3100;
+pub const PREROLL_MS: i64 = 3100;
 
 /// The packet size that ffmpeg's muxer writes.
-const PACKET_SIZE: u64 = 3200;
+pub const PACKET_SIZE: u64 = 3200;
 
 /// Where in `file` the run `got`, which must go on to the file's end, begins.
-fn tail_start(what: &str, got: &[Unit], file: &[Unit]) -> usize {
+pub fn tail_start(what: &str, got: &[Unit], file: &[Unit]) -> usize {
     let start = file
         .len()
         .checked_sub(got.len())
@@ -31,19 +31,19 @@ fn tail_start(what: &str, got: &[Unit], file: &[Unit]) -> usize {
 }
 
 /// Where in `file` the gapless run `got`, a second at least, begins.
-fn run_start(what: &str, got: &[Unit], file: &[Unit]) -> usize {
+pub fn run_start(what: &str, got: &[Unit], file: &[Unit]) -> usize {
     assert!(got.len() >= 15, "{what}: only {} units", got.len());
     (0..=file.len() - got.len())
         .find(|&at| got.iter().zip(&file[at..]).all(|(a, b)| a.hash == b.hash))
         .unwrap_or_else(|| panic!("{what}: no gapless run of the file"))
 }
 
-fn clip() -> Tracks {
+pub fn clip() -> Tracks {
     packets(&file_on_disk(&content("clip.wmv")), &[])
 }
 
 /// The last key frame of `file` at or before `asked` ms, which is where a seek must begin.
-fn key_frame_before(file: &[Unit], asked: i64) -> usize {
+pub fn key_frame_before(file: &[Unit], asked: i64) -> usize {
     file.iter()
         .rposition(|u| u.key && u.pts <= asked)
         .unwrap_or(0)

@@ -14,10 +14,10 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A player's limit in bit/s, and the video stream of the file (from 0) that it selects for that.
-const CHOICES: [(u32, usize); 3] = [(80_000, 0), (130_000, 1), (300_000, 2)];
+pub const CHOICES: [(u32, usize); 3] = [(80_000, 0), (130_000, 1), (300_000, 2)];
 
 /// The tracks of `mbr.wmv`, as a player sees them that selected one video stream and the audio.
-fn selected(video: usize) -> Tracks {
+pub fn selected(video: usize) -> Tracks {
     let mut file = packets(&file_on_disk(&content("mbr.wmv")), &[]);
     let mut take = |name: &str| file.remove(name).expect("mbr.wmv has it");
     BTreeMap::from([

@@ -113,6 +113,36 @@ const CORE_FAMILIES: &[(&str, &str, &str, CoreValue)] = &[
         |c| c.sends.get(),
     ),
     (
+        "datagrams_sent_total",
+        "counter",
+        "Datagrams given to transports.",
+        |c| c.datagrams_sent.get(),
+    ),
+    (
+        "datagram_sends_total",
+        "counter",
+        "System calls that sent datagrams.",
+        |c| c.datagram_sends.get(),
+    ),
+    (
+        "datagrams_dropped_total",
+        "counter",
+        "Datagrams that the kernel refused.",
+        |c| c.datagrams_dropped.get(),
+    ),
+    (
+        "resends_sent_total",
+        "counter",
+        "Lost datagrams that were sent again.",
+        |c| c.resends_sent.get(),
+    ),
+    (
+        "resends_missed_total",
+        "counter",
+        "Lost datagrams that could not be sent again.",
+        |c| c.resends_missed.get(),
+    ),
+    (
         "ticks_total",
         "counter",
         "Ticks of the pacing clock.",

@@ -11,15 +11,13 @@ use std::net::SocketAddr;
 pub(super) fn listeners(config: &Config, ports: bool) -> Vec<Finding> {
     let listen = &config.listen;
     let mut findings = Vec::new();
-    for (name, list) in [("mms", &listen.mms), ("rtsp", &listen.rtsp)] {
-        if !list.is_empty() {
-            findings.push(Finding::warning(
-                format!("listen.{name} is not served by this build"),
-                format!("players fall back to HTTP; leave listen.{name} empty"),
-            ));
-        }
+    if !listen.rtsp.is_empty() {
+        findings.push(Finding::warning(
+            "listen.rtsp is not served by this build",
+            "players fall back to HTTP; leave listen.rtsp empty",
+        ));
     }
-    if listen.http.is_empty() {
+    if listen.http.is_empty() && listen.mms.is_empty() {
         findings.push(Finding::warning(
             "listen.http is empty: no player can reach the server",
             "name an address, such as http = [\"0.0.0.0:80\"]",
@@ -27,6 +25,7 @@ pub(super) fn listeners(config: &Config, ports: bool) -> Vec<Finding> {
     }
     if ports {
         let named = listen.http.iter().map(|a| ("listen.http", *a));
+        let named = named.chain(listen.mms.iter().map(|a| ("listen.mms", *a)));
         let named = named.chain(listen.admin.map(|a| ("listen.admin", a)));
         findings.extend(named.filter_map(|(key, address)| port(key, address)));
     }

@@ -151,6 +151,21 @@ impl FromFile {
         }
     }
 
+    /// The piece that holds a packet, as it is sent in this selection.
+    pub(super) fn framed(
+        &self,
+        outlet: &Outlet,
+        selection: Selection,
+        number: u32,
+    ) -> Piece<RefCell<Chunk>> {
+        let variant = Variant {
+            selection,
+            keep_padding: outlet.framer.keeps_padding(),
+        };
+        self.cache
+            .framed(&self.file, self.file.chunk_of(number), variant)
+    }
+
     fn is_last(&self, chunk: u32) -> bool {
         !self.file.facts.growing && self.file.chunk_start(chunk + 1) >= self.file.facts.packet_count
     }

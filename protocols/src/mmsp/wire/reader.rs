@@ -115,7 +115,14 @@ impl<M: Message> Reader<M> {
                 }
             }
             match self.enter()? {
-                Entered::Nothing => return Ok(None),
+                Entered::Nothing => {
+                    // A client that says little is to cost little.
+                    if !M::WITH_DATA && self.buffered() == 0 {
+                        self.bytes = Vec::new();
+                        self.start = 0;
+                    }
+                    return Ok(None);
+                }
                 Entered::Packet => {}
                 Entered::Data(head, len) => {
                     let at = self.start;

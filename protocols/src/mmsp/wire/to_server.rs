@@ -41,6 +41,8 @@ pub enum Asks {
     StartPlaying,
     /// StartStriding.
     StartStriding,
+    /// StopPlaying.
+    StopPlaying,
     /// Nothing, or nothing that could say no.
     Nothing,
 }
@@ -56,6 +58,7 @@ impl Asks {
             STREAM_SWITCH => Asks::StreamSwitch,
             START_PLAYING => Asks::StartPlaying,
             START_STRIDING => Asks::StartStriding,
+            STOP_PLAYING => Asks::StopPlaying,
             _ => Asks::Nothing,
         }
     }

@@ -1,19 +1,11 @@
 //! What a client is, and what it wants.
 
-use crate::content::{Accel, Level, Selection, Start, StreamInfo};
+use crate::client::{Streams, player};
+use crate::content::{Accel, Start};
 use crate::http::head::Version as HttpVersion;
 use crate::wmlog::client::Player;
 use crate::wmsp::version::{ClientToken, Version};
 use std::time::Duration;
-
-/// The processor that this was built for, as client logs name it.
-const CPU: &str = if cfg!(target_arch = "x86_64") {
-    "x86_64"
-} else if cfg!(target_arch = "aarch64") {
-    "aarch64"
-} else {
-    "unknown"
-};
 
 /// Configuration of one client session. Start from [`ClientConfig::new`].
 #[derive(Clone, Debug)]
@@ -76,17 +68,6 @@ pub struct ClientConfig {
     pub seed: u64,
 }
 
-/// Which streams to play.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Streams {
-    /// All there are.
-    All,
-    /// One of each group of alternatives, as far as the link goes.
-    Fitting,
-    /// These; others are off.
-    Only(Vec<(u8, Level)>),
-}
-
 impl ClientConfig {
     /// A player of Windows 7 that plays everything from the start.
     pub fn new(url: impl Into<String>, seed: u64) -> ClientConfig {
@@ -113,17 +94,7 @@ impl ClientConfig {
             autoselect: true,
             stay: false,
             send_log: true,
-            player: Player {
-                id: String::new(),
-                version: "12.0.7601.17514".into(),
-                language: "en-US".into(),
-                user_agent: concat!("Ringcast/", env!("CARGO_PKG_VERSION")).into(),
-                host_exe: "ringcast".into(),
-                host_exe_version: concat!(env!("CARGO_PKG_VERSION"), ".0").into(),
-                os: "Linux".into(),
-                os_version: "0.0.0.0".into(),
-                cpu: CPU.into(),
-            },
+            player: player("12.0.7601.17514"),
             unix_seconds: 0,
             reply_timeout: Duration::from_secs(30),
             session: 1,
@@ -134,27 +105,5 @@ impl ClientConfig {
     /// The announced version as a number; unreadable ones count as 9.0.
     pub(super) fn client_version(&self) -> Version {
         Version::parse(&self.version).unwrap_or(Version::new(9, 0))
-    }
-}
-
-impl Streams {
-    /// The streams of this header that are wanted.
-    pub(super) fn of(
-        &self,
-        header: &crate::asf::Header,
-        streams: &[StreamInfo],
-        link_bw: Option<u32>,
-    ) -> Selection {
-        match self {
-            Streams::All => Selection::ALL.within(streams),
-            Streams::Fitting => header.auto_select(link_bw, true),
-            Streams::Only(levels) => {
-                let mut selection = Selection::NONE;
-                for &(number, level) in levels {
-                    selection.set(number, level);
-                }
-                selection.within(streams)
-            }
-        }
     }
 }

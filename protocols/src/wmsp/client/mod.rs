@@ -18,16 +18,17 @@ mod session;
 mod stream;
 mod url;
 
-pub use config::{ClientConfig, Streams};
+pub use crate::client::{REASON_CLOSED, Streams};
+pub use config::ClientConfig;
 pub use url::{Url, UrlFault};
 
 use self::link::{Link, Request};
-use self::report::Counters;
 use self::request::{Envelope, Kind};
 use self::session::Session;
 use self::stream::Packets;
 use super::switch;
 use crate::asf;
+use crate::client::Counters;
 use crate::content::{Selection, Start, StreamSwitch};
 use crate::machine::{CloseHow, ConnId, Fault, Input, Machine, Output, Time};
 use crate::media::{Ingest, IngestEvent, News};
@@ -38,12 +39,6 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Reason of [`IngestEvent::End`] when the connection ended without a word about the end of the
-/// stream, as some servers end it (ERROR_INTERNET_CONNECTION_ABORTED).
-pub const REASON_CLOSED: u32 = 0x8007_2EFE;
-
-/// Most redirections that are followed.
-const REDIRECT_MAX: u8 = 5;
 /// A server may not know yet that the data connection was closed when the next Play comes.
 const PLAY_RETRY: Duration = Duration::from_millis(250);
 const PLAY_RETRY_MAX: u8 = 8;

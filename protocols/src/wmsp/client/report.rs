@@ -3,42 +3,10 @@
 use super::config::ClientConfig;
 use super::url::Url;
 use crate::asf;
-use crate::asf::objects::Format;
+use crate::client::{Counters, codecs};
 use crate::content::StreamKind;
 use crate::machine::Time;
 use crate::wmlog::client::Playback;
-use crate::wmlog::text;
-
-/// Counters of one entry.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Counters {
-    pub packets: u64,
-    pub bytes: u64,
-    first: Option<(Time, u32)>,
-    last: Option<(Time, u32)>,
-}
-
-impl Counters {
-    /// A packet came; `send_time` is its own, if it could be read.
-    pub fn packet(&mut self, now: Time, len: usize, send_time: Option<u32>) {
-        self.packets += 1;
-        self.bytes += len as u64;
-        let Some(send_time) = send_time else { return };
-        self.first.get_or_insert((now, send_time));
-        self.last = Some((now, send_time));
-    }
-
-    /// Time of reception and span of content, ms.
-    fn spans(&self) -> (u64, u64) {
-        match (self.first, self.last) {
-            (Some((t0, s0)), Some((t1, s1))) => (
-                u64::try_from(t1.since(t0).as_millis()).unwrap_or(u64::MAX),
-                u64::from(s1.wrapping_sub(s0)),
-            ),
-            _ => (0, 0),
-        }
-    }
-}
 
 /// Names by which servers pass on what stands in cs-media-name and cs-media-role.
 const MEDIA_NAME: &str = "WMS_CONTENT_DESCRIPTION_PLAYLIST_ENTRY_URL";
@@ -86,23 +54,4 @@ pub(super) fn playback(
         description: description.to_vec(),
         ..Playback::default()
     }
-}
-
-/// The codecs of a kind by the names that the header lists, else by the codes of its streams.
-fn codecs(header: &asf::Header, kind: StreamKind) -> Vec<String> {
-    let streams = header.stream_details().iter().filter(|s| s.kind == kind);
-    let codes: Vec<String> = streams
-        .filter_map(|s| match s.format {
-            Format::Audio { tag, .. } => Some(format!("0x{tag:04X}")),
-            Format::Video { compression, .. } => Some(text(&compression).into_owned()),
-            Format::Other => None,
-        })
-        .collect();
-    let named = header.codecs().iter().filter(|c| c.kind == kind);
-    let mut list: Vec<String> = named.map(|c| c.name.clone()).collect();
-    if list.is_empty() {
-        list = codes;
-    }
-    list.dedup();
-    list
 }

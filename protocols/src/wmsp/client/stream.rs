@@ -3,12 +3,11 @@
 
 use super::super::packet::{self, Mms, PAIR_COUNT, Packet, PacketId, Parsed, Piece, reason};
 use crate::asf;
+use crate::client::HEADER_BYTES_MAX;
 use bytes::Bytes;
 
 /// Most bytes of metadata of one entry.
 const METADATA_BYTES_MAX: usize = 1 << 20;
-/// Most bytes of an ASF header.
-const HEADER_BYTES_MAX: usize = 16 << 20;
 
 /// A packet that came, pieces joined.
 #[derive(Clone, Debug, PartialEq, Eq)]

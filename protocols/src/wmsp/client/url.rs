@@ -1,5 +1,6 @@
 //! The URLs that a client opens.
 
+use crate::client::split_authority;
 use std::fmt;
 
 /// Where a content is: what of a URL goes into requests.
@@ -42,8 +43,7 @@ impl Url {
         }
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, local) = rest.split_at(end);
-        let authority = authority.rsplit_once('@').map_or(authority, |(_, a)| a);
-        let (host, port) = split_authority(authority)?;
+        let (host, port) = split_authority(authority).ok_or(UrlFault::Host)?;
         let port = match port {
             None | Some("") => PORT,
             Some(text) => match text.parse() {
@@ -99,20 +99,6 @@ impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "http://{}{}", self.authority(), self.target)
     }
-}
-
-fn split_authority(authority: &str) -> Result<(&str, Option<&str>), UrlFault> {
-    if let Some(rest) = authority.strip_prefix('[') {
-        let (host, rest) = rest.split_once(']').ok_or(UrlFault::Host)?;
-        return match rest {
-            "" => Ok((host, None)),
-            rest => Ok((host, Some(rest.strip_prefix(':').ok_or(UrlFault::Port)?))),
-        };
-    }
-    Ok(match authority.split_once(':') {
-        Some((host, port)) => (host, Some(port)),
-        None => (authority, None),
-    })
 }
 
 fn target(local: &str) -> String {

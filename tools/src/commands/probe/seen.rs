@@ -5,6 +5,7 @@ use super::save::Saved;
 use crate::commands::asf::kind_name;
 use crate::output::{bit_rate, bytes, clock};
 use protocols::asf::{Header, Packet};
+use protocols::client::Transfer;
 use protocols::machine::Time;
 use protocols::media::{IngestEvent, News};
 use protocols::rate::packet_pair::UNLIMITED;
@@ -16,6 +17,8 @@ const LATENESS_COUNT_MAX: usize = 1 << 20;
 /// Gathers while media comes.
 pub struct Seen {
     playback: Playback,
+    /// Play rate, thousandths, other than 0.
+    rate_milli: i64,
     packet_size: u32,
     preroll_ms: u32,
     /// Arrival and send time of the first packet of the entry.
@@ -35,6 +38,9 @@ pub struct Playback {
     pub server: Option<String>,
     pub features: Option<String>,
     pub pipelined: bool,
+    /// `TCP` or `UDP`.
+    pub transport: Option<&'static str>,
+    pub datagrams: Option<DatagramsSeen>,
     /// Speed of the link, bit/s, as the packet pair measured it.
     pub packet_pair_bps: Option<u64>,
     pub granted: Option<Granted>,
@@ -66,6 +72,22 @@ pub struct Playback {
     #[serde(skip)]
     pub announcement: Option<String>,
     pub saved: Option<Saved>,
+}
+
+/// Datagrams of media.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+pub struct DatagramsSeen {
+    /// Came without being asked for.
+    pub received: u64,
+    /// Never came.
+    pub lost: u64,
+    /// Came when they were asked for again.
+    pub recovered: u64,
+    /// Came twice, or too late.
+    pub duplicates: u64,
+    pub resend_requests: u64,
+    /// Were dropped here on purpose, those that are no media among them.
+    pub dropped: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -116,8 +138,9 @@ pub struct Failed {
 }
 
 impl Seen {
-    pub fn new(url: &str) -> Seen {
+    pub fn new(url: &str, rate_milli: i32) -> Seen {
         Seen {
+            rate_milli: i64::from(rate_milli),
             playback: Playback {
                 url: url.to_owned(),
                 ..Playback::default()
@@ -233,7 +256,10 @@ impl Seen {
         }
         let (t0, s0) = *self.first.get_or_insert((now, packet.send_time()));
         let content = i64::from(packet.send_time().wrapping_sub(s0).cast_signed());
+        // At another rate, or backwards, less of time is due for it.
+        let content = content * self.rate_milli.signum();
         p.content_ms = p.content_ms.max(u64::try_from(content).unwrap_or(0));
+        let content = content * 1000 / self.rate_milli.abs().max(1);
         let elapsed = i64::try_from(now.since(t0).as_millis()).unwrap_or(i64::MAX);
         let late = elapsed.saturating_sub(content);
         if self.lateness.len() < LATENESS_COUNT_MAX {
@@ -259,8 +285,23 @@ impl Seen {
         )
     }
 
-    /// Everything.
-    pub fn finish(mut self, pipelined: bool, faults: &[String], saved: Option<Saved>) -> Playback {
+    /// How it came.
+    pub fn transfer(&mut self, pipelined: bool, transfer: Transfer) {
+        let p = &mut self.playback;
+        p.pipelined = pipelined;
+        p.transport = Some(if transfer.udp { "UDP" } else { "TCP" });
+        p.datagrams = transfer.udp.then_some(DatagramsSeen {
+            received: transfer.received,
+            lost: transfer.lost,
+            recovered: transfer.recovered,
+            duplicates: transfer.duplicates,
+            resend_requests: transfer.requests,
+            dropped: 0,
+        });
+    }
+
+    /// Everything. `dropped` datagrams were lost on purpose.
+    pub fn finish(mut self, dropped: u64, faults: &[String], saved: Option<Saved>) -> Playback {
         let began = self.began.unwrap_or(self.last);
         let micros = self.last.since(began).as_micros().max(1);
         let p = &mut self.playback;
@@ -277,7 +318,9 @@ impl Seen {
         if let (Some(p50), Some(p99), Some(max)) = (at(50), at(99), at(100)) {
             p.lateness_ms = Some(Lateness { p50, p99, max });
         }
-        p.pipelined = pipelined;
+        if let Some(datagrams) = &mut p.datagrams {
+            datagrams.dropped = dropped;
+        }
         p.faults = faults.to_vec();
         p.saved = saved;
         self.playback
@@ -293,7 +336,8 @@ impl Playback {
         if let Some(server) = &self.server {
             let features = self.features.as_deref().unwrap_or_default();
             let pipelined = if self.pipelined { ", pipelined" } else { "" };
-            text += &format!("  server {server}, features \"{features}\"{pipelined}\n");
+            let transport = self.transport.map_or(String::new(), |t| format!(", {t}"));
+            text += &format!("  server {server}, features \"{features}\"{transport}{pipelined}\n");
         }
         match self.packet_pair_bps {
             Some(UNLIMITED) => text += "  packet pair: too fast to measure\n",
@@ -352,6 +396,9 @@ impl Playback {
             bit_rate(self.bit_rate as f64),
             self.gaps
         );
+        if let Some(d) = &self.datagrams {
+            text += &d.text();
+        }
         if let Some(l) = &self.lateness_ms {
             text += &format!(
                 "  {} late packets; lateness p50 {} ms, p99 {} ms, most {} ms\n",
@@ -359,6 +406,19 @@ impl Playback {
             );
         }
         text
+    }
+}
+
+impl DatagramsSeen {
+    fn text(&self) -> String {
+        let dropped = match self.dropped {
+            0 => String::new(),
+            n => format!(", {n} dropped on purpose"),
+        };
+        format!(
+            "  datagrams: {} received, {} lost, {} recovered by {} requests, {} duplicate{dropped}\n",
+            self.received, self.lost, self.recovered, self.resend_requests, self.duplicates
+        )
     }
 }
 
@@ -416,7 +476,7 @@ mod tests {
     #[test]
     fn lateness_is_arrival_against_send_time() {
         let header = Header::parse(CLIP).expect("a header");
-        let mut seen = Seen::new("http://x/");
+        let mut seen = Seen::new("http://x/", 1000);
         let blob = Bytes::copy_from_slice(&CLIP[..header.blob_len() as usize]);
         seen.take(Time(0), &IngestEvent::Header(blob));
         let mut s0 = None;
@@ -434,7 +494,16 @@ mod tests {
                 seen.take(now, &IngestEvent::Packet { number, bytes });
             }
         }
-        let playback = seen.finish(true, &[], None);
+        let transfer = Transfer {
+            udp: true,
+            received: 18,
+            recovered: 1,
+            lost: 1,
+            requests: 5,
+            ..Transfer::default()
+        };
+        seen.transfer(false, transfer);
+        let playback = seen.finish(3, &[], None);
         assert_eq!(
             (playback.packets, playback.gaps, playback.late_packets),
             (19, 1, 1)
@@ -455,6 +524,34 @@ mod tests {
             text.contains("19 packets") && text.contains("1 late packets"),
             "{text}"
         );
+        let datagrams = "18 received, 1 lost, 1 recovered by 5 requests, 0 duplicate, 3 dropped";
+        assert!(text.contains(datagrams), "{text}");
         assert!(playback.bit_rate > 0);
+    }
+
+    #[test]
+    fn another_rate_has_other_times() {
+        let header = Header::parse(CLIP).expect("a header");
+        for rate in [5000, -5000] {
+            let mut seen = Seen::new("mms://x/", rate);
+            let blob = Bytes::copy_from_slice(&CLIP[..header.blob_len() as usize]);
+            seen.take(Time(0), &IngestEvent::Header(blob));
+            let mut s0 = None;
+            for n in 0..20 {
+                let number = if rate < 0 { 40 - n } else { 40 + n };
+                let at = header.packet_offset(number) as usize;
+                let bytes = Bytes::copy_from_slice(&CLIP[at..at + header.packet_size() as usize]);
+                let send = Packet::parse(&bytes, header.packet_size())
+                    .expect("a packet")
+                    .send_time();
+                let played = send.abs_diff(*s0.get_or_insert(send)) / 5;
+                let now = Time(u64::from(played) * 1000);
+                seen.take(now, &IngestEvent::Packet { number, bytes });
+            }
+            let playback = seen.finish(0, &[], None);
+            let lateness = playback.lateness_ms.expect("packets");
+            assert_eq!((lateness.p50, lateness.max), (0, 0), "{rate}");
+            assert!(playback.content_ms > 1000, "{}", playback.content_ms);
+        }
     }
 }

@@ -1,17 +1,24 @@
 //! A running server, players with a time limit, and what they received as comparable tracks.
 
+pub mod mms;
 mod players;
 mod process;
+mod relay;
 mod server;
 mod tracks;
+mod vlc;
 pub mod wire;
 
-pub use players::{Libmms, Probe, Tool, download, downloader, ffmpeg, mplayer, vlc, vlc_dump};
-pub use process::{TempDir, run, run_until};
+pub use players::{
+    Libmms, Probe, Tool, Xine, download, downloader, ffmpeg, mplayer, vlc, vlc_dump,
+};
+pub use process::{Running, TempDir, run, run_until};
+pub use relay::{Recording, Relay, Side};
 pub use server::{LARGE_HEADER, Ringcast, Server};
 pub use tracks::{
     Tracks, Unit, assert_same, decoded, file_on_disk, packets, run_in_loop, shown_frames,
 };
+pub use vlc::{Remote, vlc_udp};
 
 use std::path::PathBuf;
 

@@ -2,6 +2,7 @@
 //! card, no configuration of the user's, output where the test can read it.
 
 use super::process::{TempDir, run};
+use super::tracks::{Unit, decoded, file_on_disk};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
@@ -18,8 +19,11 @@ pub enum Tool {
     Mplayer,
     /// A C compiler and libmms's headers.
     Libmms,
+    /// A C compiler, libxine's headers and its plugins for MMS and FFmpeg's decoders.
+    Xine,
     Curl,
     Wget,
+    Tshark,
 }
 
 impl Tool {
@@ -30,8 +34,15 @@ impl Tool {
             Tool::Vlc => on_path("cvlc"),
             Tool::Mplayer => on_path("mplayer"),
             Tool::Libmms => on_path("cc") && Path::new("/usr/include/libmms/mmsx.h").exists(),
+            Tool::Xine => {
+                on_path("cc")
+                    && Path::new("/usr/include/xine.h").exists()
+                    && xine_plugin("xineplug_inp_mms.so")
+                    && xine_plugin("xineplug_decode_ff.so")
+            }
             Tool::Curl => on_path("curl"),
             Tool::Wget => on_path("wget"),
+            Tool::Tshark => on_path("tshark"),
         };
         if !found {
             assert!(
@@ -47,6 +58,20 @@ impl Tool {
 fn on_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
+}
+
+/// Whether a plugin lies in `/usr/lib/ARCHITECTURE/xine/plugins/VERSION/`.
+fn xine_plugin(name: &str) -> bool {
+    let folders = |of: PathBuf| -> Vec<PathBuf> {
+        let entries = fs::read_dir(of).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect()
+    };
+    let versions = folders("/usr/lib".into())
+        .into_iter()
+        .flat_map(|architecture| folders(architecture.join("xine/plugins")));
+    versions
+        .into_iter()
+        .any(|version| version.join(name).exists())
 }
 
 /// ffmpeg, quiet but for errors.
@@ -167,17 +192,17 @@ pub struct Libmms {
     pub seek_time: Option<f64>,
     /// Seek to this byte of the file before reading.
     pub seek_offset: Option<u64>,
+    /// Read this many bytes, and forget them, before seeking.
+    pub seek_after: u64,
     /// Stop after this many bytes; 0 reads to the end.
     pub bytes_max: u64,
 }
 
 impl Libmms {
-    /// The header and the packets that the library handed out, as a file.
-    pub fn play(&self, url: &str, limit: Duration) -> (TempDir, PathBuf) {
-        let dir = TempDir::new();
-        let file = dir.file("libmms.asf");
+    /// The library with these options. What it hands out goes to `file`.
+    pub fn command(&self, url: &str, file: &Path) -> Command {
         let mut command = Command::new(harness());
-        command.arg(url).arg(&file);
+        command.arg(url).arg(file);
         command.args(["--bandwidth", &self.bandwidth.to_string()]);
         command.args(["--bytes-max", &self.bytes_max.to_string()]);
         if let Some(seconds) = self.seek_time {
@@ -186,7 +211,15 @@ impl Libmms {
         if let Some(offset) = self.seek_offset {
             command.args(["--seek-offset", &offset.to_string()]);
         }
-        let out = run(&mut command, limit);
+        command.args(["--seek-after", &self.seek_after.to_string()]);
+        command
+    }
+
+    /// The header and the packets that the library handed out, as a file.
+    pub fn play(&self, url: &str, limit: Duration) -> (TempDir, PathBuf) {
+        let dir = TempDir::new();
+        let file = dir.file("libmms.asf");
+        let out = run(&mut self.command(url, &file), limit);
         assert!(
             out.status.success(),
             "libmms {url}: {}\n{}",
@@ -225,21 +258,74 @@ impl Probe<'_> {
     }
 }
 
+/// One play through libxine, which brings its own client of MMS from before libmms.
+#[derive(Default)]
+pub struct Xine {
+    /// Begin at this many milliseconds.
+    pub start: u32,
+    /// Stop after this many frames; 0 plays to the end.
+    pub frames_max: u32,
+}
+
+impl Xine {
+    /// Starts it. The frames it decodes go to `file` as plain planes.
+    pub fn command(&self, url: &str, file: &Path) -> Command {
+        static HARNESS: OnceLock<PathBuf> = OnceLock::new();
+        let mut command = Command::new(HARNESS.get_or_init(|| compiled("xine_play", "-lxine")));
+        command.arg(url).arg(file);
+        command.args(["--start", &self.start.to_string()]);
+        command.args(["--frames-max", &self.frames_max.to_string()]);
+        // It keeps a catalogue of its plugins and does not need any settings.
+        let home = file.parent().expect("a file in a directory");
+        command.env("HOME", home).env("XDG_CACHE_HOME", home);
+        command
+    }
+
+    /// The frames that it decoded of a video of this size.
+    pub fn play(&self, url: &str, size: &str, limit: Duration) -> Vec<Unit> {
+        let dir = TempDir::new();
+        let file = dir.file("frames.yuv");
+        let out = run(&mut self.command(url, &file), limit);
+        assert!(
+            out.status.success(),
+            "xine {url}: {}\n{}{}",
+            out.status,
+            String::from_utf8_lossy(&out.stdout),
+            String::from_utf8_lossy(&out.stderr)
+        );
+        let input = [
+            "-f",
+            "rawvideo",
+            "-pixel_format",
+            "yuv420p",
+            "-video_size",
+            size,
+        ];
+        let mut tracks = decoded(&file_on_disk(&file), &input, &[]);
+        tracks.remove("video 0").expect("one track of frames")
+    }
+}
+
 /// The compiled harness around libmms. Made once for this process.
 fn harness() -> &'static Path {
     static HARNESS: OnceLock<PathBuf> = OnceLock::new();
-    HARNESS.get_or_init(|| {
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/players/libmms_play.c");
-        let program = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("libmms_play");
-        let mut cc = Command::new("cc");
-        cc.args(["-std=c11", "-Wall", "-Werror", "-O1", source, "-lmms", "-o"])
-            .arg(&program);
-        let out = run(&mut cc, Duration::from_secs(60));
-        assert!(
-            out.status.success(),
-            "cc: {}",
-            String::from_utf8_lossy(&out.stderr)
-        );
-        program
-    })
+    HARNESS.get_or_init(|| compiled("libmms_play", "-lmms"))
+}
+
+/// A C program of this directory, compiled with a library.
+fn compiled(name: &str, library: &str) -> PathBuf {
+    let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/players/");
+    let program = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let mut cc = Command::new("cc");
+    cc.args(["-std=c11", "-Wall", "-Werror", "-O1"])
+        .arg(format!("{sources}{name}.c"))
+        .args([library, "-o"])
+        .arg(&program);
+    let out = run(&mut cc, Duration::from_secs(60));
+    assert!(
+        out.status.success(),
+        "cc: {}",
+        String::from_utf8_lossy(&out.stderr)
+    );
+    program
 }

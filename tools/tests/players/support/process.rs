@@ -14,50 +14,22 @@ const POLL: Duration = Duration::from_millis(5);
 
 /// Runs a program to its end. One that does not end within `limit` is killed and fails the test.
 pub fn run(command: &mut Command, limit: Duration) -> Output {
-    let mut running = Running::start(command);
-    let deadline = Instant::now() + limit;
-    let status = loop {
-        if let Some(status) = running.ended() {
-            break status;
-        }
-        if Instant::now() >= deadline {
-            panic!(
-                "not finished after {limit:?}: {command:?}\n{}",
-                running.errors()
-            );
-        }
-        thread::sleep(POLL);
-    };
-    running.output(status)
+    Running::start(command).finish(limit)
 }
 
 /// Runs a program until it has written `enough` bytes to its standard output, then kills it and
 /// returns what it wrote. It fails the test to end, or to take longer than `limit`, before that.
 pub fn run_until(command: &mut Command, enough: usize, limit: Duration) -> Vec<u8> {
     let mut running = Running::start(command);
-    let deadline = Instant::now() + limit;
-    while running.written.load(Ordering::Acquire) < enough {
-        let got = running.written.load(Ordering::Acquire);
-        if let Some(status) = running.ended() {
-            panic!(
-                "ended ({status}) after {got} of {enough} bytes: {command:?}\n{}",
-                running.errors()
-            );
-        }
-        if Instant::now() >= deadline {
-            panic!(
-                "{got} of {enough} bytes after {limit:?}: {command:?}\n{}",
-                running.errors()
-            );
-        }
-        thread::sleep(POLL);
-    }
+    running.wait_written(enough, limit);
     let status = running.stop();
     running.output(status).stdout
 }
 
 /// A child that does not outlive its owner.
-struct Running {
+pub struct Running {
+    /// How it was started, for messages.
+    what: String,
     child: Child,
     readers: Vec<thread::JoinHandle<()>>,
     stdout: Arc<Mutex<Vec<u8>>>,
@@ -66,13 +38,14 @@ struct Running {
 }
 
 impl Running {
-    fn start(command: &mut Command) -> Running {
+    pub fn start(command: &mut Command) -> Running {
+        let what = format!("{command:?}");
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"));
+            .unwrap_or_else(|e| panic!("cannot start {what}: {e}"));
         let written = Arc::new(AtomicUsize::new(0));
         let (stdout, stderr) = (Arc::default(), Arc::default());
         let readers = vec![
@@ -80,12 +53,56 @@ impl Running {
             collect(child.stderr.take().expect("piped"), &stderr, None),
         ];
         Running {
+            what,
             child,
             readers,
             stdout,
             stderr,
             written,
         }
+    }
+
+    /// Waits until it has written `enough` bytes to its standard output. It fails the test to end, or to
+    /// take longer than `limit`, before that.
+    pub fn wait_written(&mut self, enough: usize, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        while self.written.load(Ordering::Acquire) < enough {
+            let got = self.written.load(Ordering::Acquire);
+            if let Some(status) = self.ended() {
+                panic!(
+                    "ended ({status}) after {got} of {enough} bytes: {}\n{}",
+                    self.what,
+                    self.errors()
+                );
+            }
+            if Instant::now() >= deadline {
+                panic!(
+                    "{got} of {enough} bytes after {limit:?}: {}\n{}",
+                    self.what,
+                    self.errors()
+                );
+            }
+            thread::sleep(POLL);
+        }
+    }
+
+    /// Waits until it has ended. One that does not within `limit` is killed and fails the test.
+    pub fn finish(mut self, limit: Duration) -> Output {
+        let deadline = Instant::now() + limit;
+        let status = loop {
+            if let Some(status) = self.ended() {
+                break status;
+            }
+            if Instant::now() >= deadline {
+                panic!(
+                    "not finished after {limit:?}: {}\n{}",
+                    self.what,
+                    self.errors()
+                );
+            }
+            thread::sleep(POLL);
+        };
+        self.output(status)
     }
 
     fn ended(&mut self) -> Option<ExitStatus> {

@@ -3,7 +3,7 @@
 use super::{TempDir, content};
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, Weak};
@@ -101,14 +101,30 @@ impl Drop for Ringcast {
 /// Bytes of padding that make `large-header.wmv` out of `clip.wmv`.
 pub const LARGE_HEADER: usize = 140_000;
 
+/// The same for headers that stay below MPlayer's limit (8,192), exceed it, stay below libmms's
+/// (16,384), and exceed that. The header of `clip.wmv` is 937 bytes with the start of the Data Object.
+const PADDED: [(&str, usize); 4] = [
+    ("header-8k.wmv", 7_200),
+    ("header-12k.wmv", 11_300),
+    ("header-16k.wmv", 15_400),
+    ("header-17k.wmv", 16_500),
+];
+
 /// A server with two cores and these points: `vod` (the whole content directory), `made` (files made
-/// out of it: `large-header.wmv`), `live`
+/// out of it: `large-header.wmv` and its smaller sisters), `live`
 /// (`clip.wmv` looped), `radio` (`audio.wma` looped), `modern` (`modern.asf` looped) and `rates`
 /// (`mbr.wmv` looped).
 pub struct Server {
     ringcast: Ringcast,
-    http_port: u16,
-    admin_port: u16,
+    ports: Ports,
+}
+
+/// Where a server listens.
+#[derive(Clone, Copy)]
+struct Ports {
+    http: u16,
+    mms: u16,
+    admin: u16,
 }
 
 impl Server {
@@ -132,37 +148,48 @@ impl Server {
 
     /// A server for one test alone, in `dir`, with more at the end of its configuration.
     pub fn start_with(dir: TempDir, more: &str) -> Server {
-        let (http_port, admin_port) = free_ports();
+        let ports = free_ports();
         let made = dir.file("made");
         fs::create_dir(&made).expect("temporary directory");
-        fs::write(made.join("large-header.wmv"), large_header()).expect("temporary directory");
-        let config = config_text(http_port, admin_port, &dir) + more;
+        for (name, padding) in [("large-header.wmv", LARGE_HEADER)]
+            .into_iter()
+            .chain(PADDED)
+        {
+            fs::write(made.join(name), padded_header(padding)).expect("temporary directory");
+        }
+        let config = config_text(ports, &dir) + more;
         fs::write(dir.file("ringcast.toml"), config).expect("temporary directory");
         let ringcast = Ringcast::start(&["serve", "--config", "ringcast.toml"], dir);
-        let mut server = Server {
-            ringcast,
-            http_port,
-            admin_port,
-        };
+        let mut server = Server { ringcast, ports };
         server
             .ringcast
-            .wait_until("ready", |_| get(admin_port, "/readyz"));
+            .wait_until("ready", |_| get(ports.admin, "/readyz"));
         server
     }
 
     /// `scheme://` and this server's HTTP address and `path`.
     pub fn url(&self, scheme: &str, path: &str) -> String {
-        format!("{scheme}://127.0.0.1:{}/{path}", self.http_port)
+        format!("{scheme}://127.0.0.1:{}/{path}", self.ports.http)
     }
 
-    /// Where it serves.
+    /// `scheme://` and this server's MMS address and `path`.
+    pub fn mms_url(&self, scheme: &str, path: &str) -> String {
+        format!("{scheme}://127.0.0.1:{}/{path}", self.ports.mms)
+    }
+
+    /// Where it serves WMSP and plain HTTP.
     pub fn http_address(&self) -> SocketAddr {
-        SocketAddr::from((Ipv4Addr::LOCALHOST, self.http_port))
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports.http))
+    }
+
+    /// Where it serves MMSP, by TCP and UDP.
+    pub fn mms_address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports.mms))
     }
 
     /// The body of `GET path` on the admin listener, if the answer is 200.
     pub fn admin(&self, path: &str) -> Option<String> {
-        get(self.admin_port, path)
+        get(self.ports.admin, path)
     }
 
     /// A file in its directory.
@@ -176,10 +203,12 @@ impl Server {
     }
 }
 
-fn config_text(http_port: u16, admin_port: u16, dir: &TempDir) -> String {
+fn config_text(ports: Ports, dir: &TempDir) -> String {
+    let Ports { http, mms, admin } = ports;
     let mut text = format!(
         "[server]\ncores = 2\ndrain_timeout = \"1s\"\ncache_dir = {:?}\n\
-         [listen]\nhttp = [\"127.0.0.1:{http_port}\"]\nmms = []\nrtsp = []\nadmin = \"127.0.0.1:{admin_port}\"\n\
+         [listen]\nhttp = [\"127.0.0.1:{http}\"]\nmms = [\"127.0.0.1:{mms}\"]\nrtsp = []\n\
+         admin = \"127.0.0.1:{admin}\"\n\
          [log]\ndirectory = {:?}\n\
          [[point]]\nname = \"vod\"\nkind = \"on-demand\"\nsource = {:?}\n",
         dir.file("cache"),
@@ -204,27 +233,44 @@ fn config_text(http_port: u16, admin_port: u16, dir: &TempDir) -> String {
     text
 }
 
-/// `clip.wmv` with a padding object at the end of its header.
-fn large_header() -> Vec<u8> {
+/// `clip.wmv` with a padding object of this size at the end of its header.
+fn padded_header(padding: usize) -> Vec<u8> {
     const PADDING: [u8; 16] = *b"\x74\xd4\x06\x18\xdf\xca\x09\x45\xa4\xba\x9a\xab\xcb\x96\xaa\xe8";
     let mut file = fs::read(content("clip.wmv")).expect("bundled content");
     let size = u64::from_le_bytes(file[16..24].try_into().expect("eight bytes"));
     let count = u32::from_le_bytes(file[24..28].try_into().expect("four bytes"));
     let mut object = PADDING.to_vec();
-    object.extend((LARGE_HEADER as u64).to_le_bytes());
-    object.resize(LARGE_HEADER, 0);
-    file[16..24].copy_from_slice(&(size + LARGE_HEADER as u64).to_le_bytes());
+    object.extend((padding as u64).to_le_bytes());
+    object.resize(padding, 0);
+    file[16..24].copy_from_slice(&(size + padding as u64).to_le_bytes());
     file[24..28].copy_from_slice(&(count + 1).to_le_bytes());
     file.splice(size as usize..size as usize, object);
     file
 }
 
-/// Two ports that were free a moment ago. Both are held until both are known, so they differ.
-fn free_ports() -> (u16, u16) {
+/// Ports that were free a moment ago. All are held until all are known, so they differ.
+fn free_ports() -> Ports {
     let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    let (first, second) = (bind(), bind());
+    let (http, admin, (mms, _udp)) = (bind(), bind(), free_twice());
     let port = |l: &TcpListener| l.local_addr().expect("bound").port();
-    (port(&first), port(&second))
+    Ports {
+        http: port(&http),
+        mms: port(&mms),
+        admin: port(&admin),
+    }
+}
+
+/// A port that is free for TCP and for UDP, bound for both.
+pub fn free_twice() -> (TcpListener, UdpSocket) {
+    const TRIES: u32 = 100;
+    for _ in 0..TRIES {
+        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let address = tcp.local_addr().expect("bound");
+        if let Ok(udp) = UdpSocket::bind(address) {
+            return (tcp, udp);
+        }
+    }
+    panic!("no port is free for TCP and UDP after {TRIES} tries");
 }
 
 /// The body of the answer, if it comes and is a 200.

@@ -1,0 +1,165 @@
+//! The client machines that a probe drives, one for each protocol.
+
+use super::Args;
+use crate::arrivals::Gaps;
+use crate::datagrams::{Datagrams, Loss};
+use crate::driver::Driver;
+use protocols::auth::Password;
+use protocols::client::Transfer;
+use protocols::content::{Accel, Start};
+use protocols::machine::{Machine, Time};
+use protocols::{mmsp, wmsp};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Bytes of IPv4 (20) and TCP (20, and 12 for the time stamps that Linux asks for) around each
+/// segment: they take their time on the link, too.
+const SEGMENT_HEADERS: usize = 52;
+/// Bytes of IPv4 (20) and UDP (8) around each datagram.
+const DATAGRAM_HEADERS: usize = 28;
+/// ms of content that Fast Start is asked for.
+const ACCEL_MS: u32 = 20_000;
+
+/// What a probe wants of a client machine beside its media.
+pub trait Player: Machine {
+    /// End the session in order.
+    fn finish(&mut self, now: Time);
+    /// Nothing more will come.
+    fn is_done(&self) -> bool;
+    /// Requests go where media comes.
+    fn pipelined(&self) -> bool;
+    /// How media came.
+    fn transfer(&self) -> Transfer;
+}
+
+impl Player for wmsp::client::Client {
+    fn finish(&mut self, now: Time) {
+        self.finish(now);
+    }
+
+    fn is_done(&self) -> bool {
+        self.is_done()
+    }
+
+    fn pipelined(&self) -> bool {
+        self.is_pipelined()
+    }
+
+    fn transfer(&self) -> Transfer {
+        Transfer::default()
+    }
+}
+
+impl Player for mmsp::client::Client {
+    fn finish(&mut self, now: Time) {
+        self.finish(now);
+    }
+
+    fn is_done(&self) -> bool {
+        self.is_done()
+    }
+
+    fn pipelined(&self) -> bool {
+        false
+    }
+
+    fn transfer(&self) -> Transfer {
+        self.transfer()
+    }
+}
+
+/// A client of ASF over HTTP.
+pub fn wmsp(args: &Args, url: &str) -> Result<Driver<wmsp::client::Client>, String> {
+    let since = since_1970();
+    let mut config = wmsp::client::ClientConfig {
+        packet_pair: args.packet_pair,
+        segment_headers: SEGMENT_HEADERS,
+        pipelined: args.pipelined,
+        accel: args.accel(),
+        speed_milli: args
+            .speed
+            .map(|s| (s * 1000.0).round().clamp(0.0, 1e9) as u32),
+        rate_milli: args.rate,
+        start: args.start(),
+        streams: args.streams.0.clone(),
+        send_log: !args.no_log,
+        unix_seconds: since.as_secs(),
+        reply_timeout: args.timeout,
+        ..wmsp::client::ClientConfig::new(url, seed(since))
+    };
+    if let Some(version) = &args.player_version {
+        config.version.clone_from(version);
+    }
+    let client = wmsp::client::Client::new(config).map_err(|e| format!("{url}: {e}"))?;
+    let driver = Driver::new(client);
+    Ok(match args.packet_pair {
+        true => driver.precise(Gaps::Short),
+        false => driver,
+    })
+}
+
+/// A client of MMS.
+pub fn mmsp(args: &Args, url: &str) -> Result<Driver<mmsp::client::Client>, String> {
+    let since = since_1970();
+    let loss = args.drop.map(|share| Loss::new(share, args.drop_seed));
+    let datagrams = Datagrams::bind(loss)?;
+    let credentials = match &args.user {
+        None => None,
+        Some(pair) => {
+            let (user, password) = pair
+                .split_once(':')
+                .ok_or("no colon between name and password in --user")?;
+            Some((user.to_owned(), Password::new(password.to_owned())))
+        }
+    };
+    let mut config = mmsp::client::ClientConfig {
+        udp_port: datagrams.port()?,
+        packet_pair: args.packet_pair,
+        lower_headers: mmsp::client::LowerHeaders {
+            segment: SEGMENT_HEADERS,
+            datagram: DATAGRAM_HEADERS,
+        },
+        accel: args.accel(),
+        rate_milli: args.rate,
+        start: args.start(),
+        streams: args.streams.0.clone(),
+        credentials,
+        send_log: !args.no_log,
+        unix_seconds: since.as_secs(),
+        reply_timeout: args.timeout,
+        ..mmsp::client::ClientConfig::new(url, seed(since))
+    };
+    if let Some(version) = &args.player_version {
+        config.version.clone_from(version);
+    }
+    let client = mmsp::client::Client::new(config).map_err(|e| format!("{url}: {e}"))?;
+    let mut driver = Driver::new(client);
+    if args.packet_pair {
+        driver = driver.precise(Gaps::RoundTrip);
+    }
+    driver.with_datagrams(datagrams)
+}
+
+impl Args {
+    fn start(&self) -> Start {
+        match u32::try_from(self.start.as_millis()).unwrap_or(u32::MAX) {
+            0 => Start::Beginning,
+            ms => Start::Time(ms),
+        }
+    }
+
+    fn accel(&self) -> Option<Accel> {
+        self.accel.map(|bits_per_second| Accel {
+            bits_per_second,
+            duration_ms: ACCEL_MS,
+        })
+    }
+}
+
+fn since_1970() -> Duration {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default()
+}
+
+fn seed(since: Duration) -> u64 {
+    since.as_nanos() as u64 ^ u64::from(std::process::id()).rotate_left(32)
+}
