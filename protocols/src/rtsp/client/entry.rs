@@ -153,7 +153,7 @@ impl Client {
         let entry = entry.and_then(|v| entry_id(v, "X-Playlist-Gen-Id").ok());
         let base = self.base.clone();
         if let Err(reason) = self.adopt(&message.body, &base, entry) {
-            return self.fail(format!("{reason} in Announce"));
+            return self.fail(now, format!("{reason} in Announce"));
         }
         let info = head.get("X-RTP-Info").map(rtp_info::parse);
         let begun = info.and_then(Result::ok).unwrap_or_default();

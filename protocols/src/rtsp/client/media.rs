@@ -134,13 +134,7 @@ impl Client {
         }
     }
 
-    pub(super) fn datagram(
-        &mut self,
-        now: Time,
-        channel: Channel,
-        peer: SocketAddr,
-        bytes: &[u8],
-    ) {
+    pub(super) fn datagram(&mut self, now: Time, channel: Channel, peer: SocketAddr, bytes: &[u8]) {
         let ends = self.link.as_ref().and_then(|l| l.ends);
         if !self.udp || ends.is_none_or(|(server, _)| server.ip() != peer.ip()) {
             return;
@@ -168,12 +162,19 @@ impl Client {
             self.correct(now, &packet);
         } else if known(packet.header.ssrc) || self.legs.iter().any(|l| l.ssrc.is_none()) {
             self.hear();
-            let way = if channel == RTX { Way::Again } else { Way::Media };
+            let way = if channel == RTX {
+                Way::Again
+            } else {
+                Way::Media
+            };
             if let Some(lane) = self.lane(packet.header.ssrc) {
                 lane.take(now, way, &packet, Bytes::copy_from_slice(bytes));
             }
         }
         self.hand_on(now);
+        if self.drain.is_some() && self.is_complete() {
+            self.drained(now);
+        }
     }
 
     /// Datagrams get through.
@@ -222,9 +223,15 @@ impl Client {
 
     /// Correction goes for the stream that it was set up for, unless all go with one.
     fn correct(&mut self, now: Time, packet: &Packet<'_>) {
-        let own = self.corrections.iter().find(|c| c.ssrc == Some(packet.header.ssrc));
+        let own = self
+            .corrections
+            .iter()
+            .find(|c| c.ssrc == Some(packet.header.ssrc));
         let source = own.and_then(|c| c.source);
-        let at = self.lanes.iter().position(|l| l.heard && Some(l.ssrc) == source);
+        let at = self
+            .lanes
+            .iter()
+            .position(|l| l.heard && Some(l.ssrc) == source);
         let at = at.or(self.lanes.iter().position(|l| l.heard));
         let at = at.or(self.lanes.iter().position(|l| Some(l.ssrc) == source));
         if let Some(lane) = at.and_then(|at| self.lanes.get_mut(at)) {
@@ -295,7 +302,11 @@ impl Client {
         }
         self.hand_on(now);
         let over = |d: &Drain| d.until <= now;
-        if self.drain.as_ref().is_some_and(over) || self.is_complete() {
+        if self
+            .drain
+            .as_ref()
+            .is_some_and(|d| over(d) || self.is_complete())
+        {
             self.drained(now);
         }
     }
@@ -331,6 +342,9 @@ impl Client {
             .iter_mut()
             .for_each(|l| l.order.give_up_before_stop());
         self.hand_on(now);
+        if !self.heard {
+            return self.fall_back(now);
+        }
         self.ended(now, drain.reason);
         if let Some(message) = drain.announced {
             self.take_entry(now, &message);

@@ -363,18 +363,23 @@ impl Client {
     }
 
     /// The session cannot go on.
-    fn fail(&mut self, reason: impl Into<String>) {
+    fn fail(&mut self, now: Time, reason: impl Into<String>) {
         let offset = self.link.as_ref().map_or(0, |l| l.reader.offset());
         let reason = reason.into();
-        self.fail_at(Fault { offset, reason });
+        self.fail_at(now, Fault { offset, reason });
     }
 
-    fn fail_at(&mut self, fault: Fault) {
-        if self.state != State::Done {
-            self.report(IngestEvent::Failed(fault));
-            self.close(CloseHow::Abort);
-            self.state = State::Done;
+    fn fail_at(&mut self, now: Time, fault: Fault) {
+        if self.state == State::Done {
+            return;
         }
+        self.report(IngestEvent::Failed(fault));
+        // The server would keep the session for a while, waiting for its client to return.
+        if self.session.is_some() && self.state != State::Leaving {
+            self.send_teardown(now);
+        }
+        self.close(CloseHow::Flush);
+        self.state = State::Done;
     }
 
     fn close(&mut self, how: CloseHow) {
@@ -420,7 +425,7 @@ impl Client {
     /// Media does not come in datagrams: connect again, with media on the connection.
     fn fall_back(&mut self, now: Time) {
         if !self.may_fall_back {
-            return self.fail(format!("no datagram came in {} s", FIREWALL.as_secs()));
+            return self.fail(now, "no datagram came");
         }
         self.udp = false;
         self.may_fall_back = false;
@@ -484,10 +489,10 @@ impl Client {
             (true, Some(ask)) => format!("no reply to {}", ask.kind.name()),
             _ => "no connection".to_owned(),
         };
-        self.fail(format!("{what} in {} s", limit.as_secs()));
+        self.fail(now, format!("{what} in {} s", limit.as_secs()));
     }
 
-    fn closed(&mut self) {
+    fn closed(&mut self, now: Time) {
         let Some(link) = self.link.take() else { return };
         let first = link.due.front().map(|ask| ask.kind.clone());
         let (opened, offset) = (link.opened(), link.reader.offset());
@@ -516,7 +521,7 @@ impl Client {
             (_, Some(kind)) => format!("connection closed before the reply to {}", kind.name()),
             (_, None) => "connection closed".to_owned(),
         };
-        self.fail_at(Fault { offset, reason });
+        self.fail_at(now, Fault { offset, reason });
     }
 }
 
@@ -534,7 +539,7 @@ impl Machine for Client {
                 self.send_describe(now);
             }
             Input::Data { conn, bytes } if ours(self, conn) => self.receive(now, bytes),
-            Input::Closed { conn } if ours(self, conn) => self.closed(),
+            Input::Closed { conn } if ours(self, conn) => self.closed(now),
             Input::Datagram {
                 channel,
                 peer,

@@ -39,7 +39,7 @@ impl Client {
                 Ok(Step::Message(message)) => Event::Message(message),
                 Ok(Step::Frame { channel, bytes }) => Event::Frame(channel, bytes.to_vec()),
                 Ok(Step::Skipped { .. }) => continue,
-                Err(refused) => return self.unreadable(&refused),
+                Err(refused) => return self.unreadable(now, &refused),
             };
             match event {
                 Event::Message(message) if message.head.status().is_some() => {
@@ -51,10 +51,10 @@ impl Client {
         }
     }
 
-    fn unreadable(&mut self, refused: &Refused) {
+    fn unreadable(&mut self, now: Time, refused: &Refused) {
         let offset = self.link.as_ref().map_or(0, |l| l.reader.offset());
         let reason = refused.to_string();
-        self.fail_at(Fault { offset, reason });
+        self.fail_at(now, Fault { offset, reason });
     }
 
     /// RTSP-119
@@ -67,11 +67,14 @@ impl Client {
         let Some(link) = &mut self.link else { return };
         link.since = now;
         let Some(ask) = link.due.pop_front() else {
-            return self.fail("a reply that nothing asked for");
+            return self.fail(now, "a reply that nothing asked for");
         };
         if head.cseq().is_some_and(|cseq| cseq != ask.cseq) {
             let name = ask.kind.name();
-            return self.fail(format!("a reply out of order, where one to {name} is due"));
+            return self.fail(
+                now,
+                format!("a reply out of order, where one to {name} is due"),
+            );
         }
         self.server.round_trip = now.since(ask.sent);
         self.note(head);
@@ -112,13 +115,17 @@ impl Client {
             Kind::Describe | Kind::Switch => {
                 if !good {
                     let name = ask.kind.name();
-                    self.fail(format!("status {status} in the reply to {name}"));
+                    self.fail(now, format!("status {status} in the reply to {name}"));
                 }
             }
             // A stop overtook it: what it would have begun has ended before.
-            Kind::Play | Kind::Confirm if !matches!(self.state, State::Starting | State::Streaming | State::EntryEnded) => {}
+            Kind::Play | Kind::Confirm
+                if !matches!(
+                    self.state,
+                    State::Starting | State::Streaming | State::EntryEnded
+                ) => {}
             Kind::Play | Kind::Confirm if !good => {
-                self.fail(format!("status {status} in the reply to Play"));
+                self.fail(now, format!("status {status} in the reply to Play"));
             }
             Kind::Play => self.played(now, head),
             Kind::Confirm => self.granted(head),
@@ -146,19 +153,23 @@ impl Client {
 
     fn described(&mut self, now: Time, message: &Message) {
         let head = &message.head;
-        let is_sdp = head.get("Content-Type").and_then(ContentType::parse) == Some(ContentType::Sdp);
+        let is_sdp =
+            head.get("Content-Type").and_then(ContentType::parse) == Some(ContentType::Sdp);
         if !is_sdp {
-            return self.fail("no description in the reply to Describe");
+            return self.fail(now, "no description in the reply to Describe");
         }
         // RTSP-50
         let request = self.url.to_string();
         let base = head.get("Content-Base").or(head.get("Content-Location"));
-        let base = base.filter(|b| b.contains("://")).unwrap_or(&request).to_owned();
+        let base = base
+            .filter(|b| b.contains("://"))
+            .unwrap_or(&request)
+            .to_owned();
         let entry = head.get("X-Playlist-Gen-Id");
         let entry = entry.and_then(|v| entry_id(v, "X-Playlist-Gen-Id").ok());
         self.note_caching(head);
         if let Err(reason) = self.adopt(&message.body, &base, entry) {
-            return self.fail(format!("{reason} in the reply to Describe"));
+            return self.fail(now, format!("{reason} in the reply to Describe"));
         }
         let types = self.content.as_ref().map(|c| c.types).unwrap_or_default();
         self.news(News::Described {
@@ -221,17 +232,17 @@ impl Client {
     // RTSP-105
     fn redirected(&mut self, now: Time, status: u16, head: &Head) {
         let Some(location) = head.get("Location") else {
-            return self.fail(format!("status {status} without Location"));
+            return self.fail(now, format!("status {status} without Location"));
         };
         self.redirects += 1;
         if self.redirects > REDIRECT_MAX {
-            return self.fail(format!("more than {REDIRECT_MAX} redirections"));
+            return self.fail(now, format!("more than {REDIRECT_MAX} redirections"));
         }
         self.news(News::Redirected(location.to_owned()));
         match Url::parse(location) {
             Ok(url) if status == 305 => self.proxy = Some((url.host, url.port)),
             Ok(url) => self.url = url,
-            Err(fault) => return self.fail(format!("{fault} in Location")),
+            Err(fault) => return self.fail(now, format!("{fault} in Location")),
         }
         // They were given for the server that was named, not for whom it names.
         self.config.credentials = None;
@@ -269,7 +280,7 @@ impl Client {
         let status = head.status().unwrap_or(0);
         let reason = format!("status {status}: {what} by {}", schemes.join(", "));
         self.news(News::Challenged { proxy, challenges });
-        self.fail(reason);
+        self.fail(now, reason);
     }
 
     fn granted(&mut self, head: &Head) {

@@ -225,9 +225,7 @@ impl Client {
         let max = self.config.max_duration;
         let npt = |from: u64, ms: u32| Range::Npt {
             start: Some(Npt::Millis(from)),
-            end: max.map(|max| {
-                Npt::Millis(u64::from(preroll) + u64::from(ms) + u64::from(max))
-            }),
+            end: max.map(|max| Npt::Millis(u64::from(preroll) + u64::from(ms) + u64::from(max))),
         };
         Some(match start {
             Start::Beginning => npt(0, 0),

@@ -240,7 +240,7 @@ impl Client {
         self.setting.untouched.clear();
         self.setting.waiting = self.wanted().into();
         if self.setting.waiting.is_empty() {
-            return self.fail("no stream to play in the description");
+            return self.fail(now, "no stream to play in the description");
         }
         match self.session.is_some() {
             true => self.ask_rest(now),
@@ -325,10 +325,10 @@ impl Client {
         if status == 461 && self.udp && self.may_fall_back {
             self.setting.refused = true;
         } else if status >= 300 {
-            return self.fail(format!("status {status} in the reply to SelectStream"));
+            return self.fail(now, format!("status {status} in the reply to SelectStream"));
         } else {
             let Some(spec) = spec_of(head) else {
-                return self.fail("no Transport in the reply to SelectStream");
+                return self.fail(now, "no Transport in the reply to SelectStream");
             };
             self.add_leg(wanted, &spec);
         }
@@ -364,7 +364,9 @@ impl Client {
         if self.setting.refused {
             return self.datagrams_refused(now);
         }
-        if self.state == State::SettingUp && !self.setting.corrected && self.legs.iter().any(|l| l.udp)
+        if self.state == State::SettingUp
+            && !self.setting.corrected
+            && self.legs.iter().any(|l| l.udp)
         {
             self.setting.corrected = true;
             self.set_up_correction(now);
@@ -456,7 +458,11 @@ impl Client {
     /// What is waited for follows from what is set up.
     fn apply_rules(&mut self) {
         let asks = self.config.resends && self.rtx.is_some();
-        let block = self.corrections.iter().map(|c| c.params.span() * c.params.margin() + c.params.per_span() * c.params.margin()).max();
+        let block = self
+            .corrections
+            .iter()
+            .map(|c| c.params.span() * c.params.margin() + c.params.per_span() * c.params.margin())
+            .max();
         for lane in &mut self.lanes {
             lane.order.rules.asks = asks;
             lane.order.rules.block = block.unwrap_or(0);
@@ -573,7 +579,11 @@ impl Client {
         let at = match at {
             Some(at) => at,
             None if self.lanes.len() < super::media::LANES_MAX => {
-                let rules = self.lanes.first().map(|l| l.order.rules).unwrap_or_default();
+                let rules = self
+                    .lanes
+                    .first()
+                    .map(|l| l.order.rules)
+                    .unwrap_or_default();
                 let mut lane = Lane::new(ssrc, self.packet_max());
                 lane.order.rules = rules;
                 self.lanes.push(lane);
