@@ -1,6 +1,8 @@
 //! What the clients of all protocols share: which streams they play, who they say they are, what they
 //! count for their logs.
 
+pub(crate) mod rtt;
+
 use crate::asf;
 use crate::asf::objects::Format;
 use crate::content::{Level, Selection, StreamInfo, StreamKind};
@@ -26,6 +28,26 @@ pub const HEADER_BYTES_MAX: usize = 16 << 20;
 
 /// Most redirections that are followed.
 pub const REDIRECT_MAX: u8 = 5;
+
+/// How media comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// On the connection.
+    Tcp,
+    /// In datagrams.
+    Udp,
+    /// In datagrams; on the connection if the server refuses them, or none arrives (MMSP-36, RTSP-122).
+    UdpThenTcp,
+}
+
+/// Bytes of lower layers' headers that the estimate of a packet pair counts as well.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LowerHeaders {
+    /// Of a TCP segment.
+    pub segment: usize,
+    /// Of a datagram.
+    pub datagram: usize,
+}
 
 /// Which streams to play.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +106,8 @@ pub struct Transfer {
     pub received: u64,
     /// Came when asked for again.
     pub recovered: u64,
+    /// Made good from correction packets.
+    pub corrected: u64,
     /// Came once more, or too late.
     pub duplicates: u64,
     /// Never came.

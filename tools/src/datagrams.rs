@@ -1,8 +1,9 @@
-//! The UDP socket of a client machine: a thread reads it, and can lose some of what comes, so that what
+//! The UDP sockets of a client machine: a thread reads each, and can lose some of what comes, so that what
 //! a protocol does about losses can be seen.
 
 use crate::arrivals::DatagramReader;
 use crate::driver::Event;
+use protocols::machine::Channel;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -75,8 +76,12 @@ impl Datagrams {
         address.map(|a| a.port()).map_err(|e| e.to_string())
     }
 
-    /// Read it from now on.
-    pub(crate) fn run(self, events: SyncSender<(Instant, Event)>) -> Result<Running, String> {
+    /// Read it from now on, as the machine's socket of this number.
+    pub(crate) fn run(
+        self,
+        channel: Channel,
+        events: SyncSender<(Instant, Event)>,
+    ) -> Result<Running, String> {
         let running = Running {
             is_v6: self.socket.local_addr().is_ok_and(|a| a.is_ipv6()),
             socket: Arc::new(self.socket),
@@ -93,7 +98,7 @@ impl Datagrams {
         };
         std::thread::Builder::new()
             .name("datagrams".into())
-            .spawn(move || read(&socket, &over, keep, &events))
+            .spawn(move || read(channel, &socket, &over, keep, &events))
             .map_err(|e| format!("no thread for datagrams: {e}"))?;
         Ok(running)
     }
@@ -112,6 +117,7 @@ fn open((domain, ip): (Domain, IpAddr)) -> io::Result<UdpSocket> {
 }
 
 fn read(
+    channel: Channel,
     socket: &UdpSocket,
     over: &AtomicBool,
     mut keep: impl FnMut(&[u8]) -> bool,
@@ -134,7 +140,7 @@ fn read(
         let sender = SocketAddr::new(sender.ip().to_canonical(), sender.port());
         if keep(bytes)
             && events
-                .send((at, Event::Datagram(sender, bytes.to_vec())))
+                .send((at, Event::Datagram(channel, sender, bytes.to_vec())))
                 .is_err()
         {
             return;
@@ -194,7 +200,7 @@ mod tests {
         let datagrams = Datagrams::bind(Some(Loss::new(0.5, 7))).expect("a socket");
         let port = datagrams.port().expect("a port");
         let (sender, events) = sync_channel(256);
-        let running = datagrams.run(sender).expect("a reader");
+        let running = datagrams.run(Channel(3), sender).expect("a reader");
         let far = UdpSocket::bind("127.0.0.1:0").expect("bind");
         far.set_read_timeout(Some(Duration::from_secs(10)))
             .expect("timeout");
@@ -213,10 +219,10 @@ mod tests {
             let (_, event) = events
                 .recv_timeout(Duration::from_secs(10))
                 .expect("an event");
-            let Event::Datagram(peer, bytes) = event else {
+            let Event::Datagram(channel, peer, bytes) = event else {
                 panic!("no datagram")
             };
-            assert_eq!(peer, address);
+            assert_eq!((channel, peer), (Channel(3), address));
             got.extend(bytes);
         }
         assert_eq!(got, kept);

@@ -1,4 +1,4 @@
-//! Runs one client machine against real sockets: a thread per connection reads and one reads datagrams,
+//! Runs one client machine against real sockets: a thread per connection reads and one per socket of datagrams,
 //! everything else happens on the caller's thread.
 //!
 //! Arrival times are taken where the bytes are read, because packet-pair estimates live on them.
@@ -30,7 +30,8 @@ pub struct Driver<M> {
     origin: Instant,
     now: Time,
     connections: HashMap<ConnId, Arc<TcpStream>>,
-    datagrams: Option<Running>,
+    /// By the machine's numbers of them.
+    datagrams: Vec<Running>,
     events: Receiver<(Instant, Event)>,
     sender: SyncSender<(Instant, Event)>,
     faults: Vec<String>,
@@ -48,8 +49,8 @@ pub enum Event {
     Data(ConnId, Vec<u8>),
     /// It is over.
     Closed(ConnId),
-    /// A datagram came.
-    Datagram(SocketAddr, Vec<u8>),
+    /// A datagram came to the socket of this number.
+    Datagram(Channel, SocketAddr, Vec<u8>),
 }
 
 impl<M: Machine> Driver<M> {
@@ -61,7 +62,7 @@ impl<M: Machine> Driver<M> {
             origin: Instant::now(),
             now: Time::ZERO,
             connections: HashMap::new(),
-            datagrams: None,
+            datagrams: Vec::new(),
             events,
             sender,
             faults: Vec::new(),
@@ -76,18 +77,20 @@ impl<M: Machine> Driver<M> {
         self
     }
 
-    /// Give the machine a socket for datagrams.
+    /// Give the machine its next socket for datagrams; the first one has number 0.
     ///
     /// # Errors
     /// If it cannot be read beside the rest.
     pub fn with_datagrams(mut self, datagrams: Datagrams) -> Result<Driver<M>, String> {
-        self.datagrams = Some(datagrams.run(self.sender.clone())?);
+        let number = u8::try_from(self.datagrams.len()).map_err(|_| "too many sockets")?;
+        let running = datagrams.run(Channel(number), self.sender.clone())?;
+        self.datagrams.push(running);
         Ok(self)
     }
 
     /// Datagrams that were dropped on purpose.
     pub fn dropped(&self) -> u64 {
-        self.datagrams.as_ref().map_or(0, Running::dropped)
+        self.datagrams.iter().map(Running::dropped).sum()
     }
 
     /// The machine, to be told something; [`Driver::run`] then carries it out.
@@ -158,9 +161,14 @@ impl<M: Machine> Driver<M> {
                 Output::Ingest(ingest) => each(self.now, ingest)?,
                 // What servers record.
                 Output::Report(_) => {}
-                Output::SendTo { peer, bytes, .. } => {
+                Output::SendTo {
+                    channel,
+                    peer,
+                    bytes,
+                    ..
+                } => {
                     // One that the socket does not take is lost, as it may be on the way.
-                    if let Some(datagrams) = &self.datagrams {
+                    if let Some(datagrams) = self.datagrams.get(usize::from(channel.0)) {
                         datagrams.send(&bytes, peer);
                     }
                 }
@@ -201,10 +209,10 @@ impl<M: Machine> Driver<M> {
             Event::Closed(conn) if self.connections.remove(&conn).is_some() => {
                 self.machine.handle(self.now, Input::Closed { conn });
             }
-            Event::Datagram(peer, bytes) => self.machine.handle(
+            Event::Datagram(channel, peer, bytes) => self.machine.handle(
                 self.now,
                 Input::Datagram {
-                    channel: Channel(0),
+                    channel,
                     peer,
                     bytes: &bytes,
                 },
@@ -452,11 +460,16 @@ mod tests {
             match input {
                 Input::Opened { conn, peer, .. } => self.0.out.push_back(Output::SendTo {
                     conn,
-                    channel: Channel(0),
+                    channel: Channel(1),
                     peer,
                     bytes: Bytes::from_static(b"more"),
                 }),
-                Input::Datagram { peer, bytes, .. } => {
+                Input::Datagram {
+                    channel,
+                    peer,
+                    bytes,
+                } => {
+                    assert_eq!(channel, Channel(1), "to where it was asked from");
                     assert!(peer.ip().is_ipv4(), "{peer} as the machine knows it");
                     self.0
                         .give(IngestEvent::Metadata(String::from_utf8_lossy(bytes).into()));
@@ -482,9 +495,10 @@ mod tests {
             assert_eq!(&bytes[..n], b"more");
             far.send_to(b"here", client).expect("send");
         });
-        let datagrams = Datagrams::bind(None).expect("a socket");
-        let driver = Driver::new(Asking(Echo::new(at.port()))).with_datagrams(datagrams);
-        let mut driver = driver.expect("a reader");
+        let bind = || Datagrams::bind(None).expect("a socket");
+        let driver = Driver::new(Asking(Echo::new(at.port()))).with_datagrams(bind());
+        let driver = driver.and_then(|d| d.with_datagrams(bind()));
+        let mut driver = driver.expect("readers");
         let given = driver.run(
             FAR,
             |_| false,

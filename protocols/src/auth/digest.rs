@@ -128,7 +128,7 @@ impl Authorization {
 }
 
 /// The hash over the parts with colons between them.
-fn md5(parts: &[&str]) -> [u8; 16] {
+pub(super) fn md5(parts: &[&str]) -> [u8; 16] {
     let mut hash = Md5::new();
     for (at, part) in parts.iter().enumerate() {
         if at > 0 {
@@ -143,10 +143,10 @@ fn md5(parts: &[&str]) -> [u8; 16] {
 const FIELD_COUNT_MAX: usize = 32;
 
 /// `name=value` pairs with commas between them; values are tokens or quoted strings.
-struct Fields(Vec<(String, String)>);
+pub(super) struct Fields(Vec<(String, String)>);
 
 impl Fields {
-    fn read(text: &str) -> Result<Fields, Malformed> {
+    pub(super) fn read(text: &str) -> Result<Fields, Malformed> {
         let mut fields: Vec<(String, String)> = Vec::new();
         let mut rest = text;
         let at = |rest: &str| text.len() - rest.len();
@@ -176,7 +176,7 @@ impl Fields {
         }
     }
 
-    fn take(&mut self, name: &str) -> Option<String> {
+    pub(super) fn take(&mut self, name: &str) -> Option<String> {
         let at = self.0.iter().position(|(n, _)| n == name)?;
         Some(self.0.swap_remove(at).1)
     }

@@ -12,6 +12,7 @@
 
 pub mod base64;
 pub mod basic;
+pub mod client;
 pub mod digest;
 pub mod ntlm;
 

@@ -8,6 +8,7 @@
 
 pub mod body;
 pub mod cache_control;
+pub mod client;
 pub mod fec;
 pub mod fields;
 pub mod fuzz;

@@ -1,7 +1,7 @@
 //! Datagrams on their way: some are lost, late or doubled, the same ones for the same seed.
 
 use super::{CLIENT_IP, SERVER_IP};
-use protocols::machine::Time;
+use protocols::machine::{Channel, Time};
 use protocols::media::FlowId;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
@@ -42,8 +42,12 @@ pub struct Trace {
     pub arrived: Option<Time>,
 }
 
+#[derive(Clone)]
 pub struct Flying {
     pub to_client: bool,
+    /// From which socket of the server, and to which of the client; the other way round upward.
+    pub from: Channel,
+    pub to: Channel,
     pub bytes: Vec<u8>,
 }
 
@@ -57,8 +61,9 @@ pub struct Air {
     pub lost_up: Vec<Vec<u8>>,
     /// Nothing toward the client gets through.
     pub blocked: bool,
-    pub client_port: u16,
-    pub server_port: u16,
+    /// Of its sockets, in their order.
+    pub client_ports: Vec<u16>,
+    pub server_ports: Vec<u16>,
     rng: ChaCha8Rng,
     flying: BTreeMap<(Time, u64), Flying>,
     count: u64,
@@ -66,7 +71,7 @@ pub struct Air {
 }
 
 impl Air {
-    pub fn new(weather: Weather, delay: Duration, rate: Option<u64>, server_port: u16) -> Air {
+    pub fn new(weather: Weather, delay: Duration, rate: Option<u64>, port: u16) -> Air {
         Air {
             weather,
             delay,
@@ -74,8 +79,8 @@ impl Air {
             trace: Vec::new(),
             lost_up: Vec::new(),
             blocked: false,
-            client_port: 7000,
-            server_port,
+            client_ports: vec![7000],
+            server_ports: vec![port],
             rng: ChaCha8Rng::seed_from_u64(weather.seed),
             flying: BTreeMap::new(),
             count: 0,
@@ -84,11 +89,16 @@ impl Air {
     }
 
     /// Toward the client.
-    pub fn down(&mut self, now: Time, to: SocketAddr, bytes: Vec<u8>, media: Media) {
-        assert_eq!(
-            (to.ip().to_string(), to.port()),
-            (CLIENT_IP.into(), self.client_port)
-        );
+    pub fn down(
+        &mut self,
+        now: Time,
+        (from, to): (Channel, SocketAddr),
+        bytes: Vec<u8>,
+        media: Media,
+    ) {
+        let channel = self.client_ports.iter().position(|p| *p == to.port());
+        let channel = channel.expect("a port of the client");
+        assert_eq!(to.ip().to_string(), CLIENT_IP);
         let mut left = now;
         if let Some(rate) = self.rate {
             let micros = bytes.len() as u64 * 8_000_000 / rate;
@@ -105,20 +115,34 @@ impl Air {
                 arrived,
             });
         }
-        self.fly(arrived, true, bytes);
+        let (from, to) = (from, Channel(channel as u8));
+        self.fly(
+            arrived,
+            Flying {
+                to_client: true,
+                from,
+                to,
+                bytes,
+            },
+        );
     }
 
     /// Toward the server.
-    pub fn up(&mut self, now: Time, to: SocketAddr, bytes: Vec<u8>) {
-        assert_eq!(
-            (to.ip().to_string(), to.port()),
-            (SERVER_IP.into(), self.server_port)
-        );
+    pub fn up(&mut self, now: Time, (from, to): (Channel, SocketAddr), bytes: Vec<u8>) {
+        let channel = self.server_ports.iter().position(|p| *p == to.port());
+        let channel = channel.expect("a port of the server");
+        assert_eq!(to.ip().to_string(), SERVER_IP);
         let arrives = self.fate(now);
         if arrives.is_none() {
             self.lost_up.push(bytes.clone());
         }
-        self.fly(arrives, false, bytes);
+        let flying = Flying {
+            to_client: false,
+            from,
+            to: Channel(channel as u8),
+            bytes,
+        };
+        self.fly(arrives, flying);
     }
 
     pub fn next(&self) -> Option<Time> {
@@ -130,15 +154,13 @@ impl Air {
         (first.key().0 <= now).then(|| first.remove())
     }
 
-    fn fly(&mut self, arrives: Option<Time>, to_client: bool, bytes: Vec<u8>) {
+    fn fly(&mut self, arrives: Option<Time>, flying: Flying) {
         let Some(at) = arrives else { return };
         let double = self.chance(self.weather.doubles);
         for at in [Some(at), double.then(|| at + Duration::from_millis(3))] {
             let Some(at) = at else { continue };
             self.count += 1;
-            let bytes = bytes.clone();
-            self.flying
-                .insert((at, self.count), Flying { to_client, bytes });
+            self.flying.insert((at, self.count), flying.clone());
         }
     }
 

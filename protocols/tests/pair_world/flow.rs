@@ -2,11 +2,26 @@
 
 use super::*;
 
-/// When what was sent with it left: for resends.
+/// A datagram that can be asked for again.
 struct Sent {
     at: Time,
     bytes: Vec<u8>,
     again: u8,
+    /// Its packet, and its place among the datagrams of that.
+    meta: PacketMeta,
+    piece: u32,
+}
+
+/// The datagrams of one packet, by their lanes.
+#[derive(Default)]
+struct Sprayed(Vec<(usize, Vec<u8>)>);
+
+impl Spray for Sprayed {
+    fn datagram(&mut self, lane: usize, write: &mut dyn FnMut(&mut Vec<u8>)) {
+        let mut bytes = Vec::new();
+        write(&mut bytes);
+        self.0.push((lane, bytes));
+    }
 }
 
 /// A flow of the server, as a driver runs it.
@@ -95,11 +110,12 @@ impl<C: Player, S: Machine> World<C, S> {
         }
     }
 
+    /// What was sent is made once more from its packet, also behind the end of the flow.
     fn resend(&mut self, id: FlowId, sequences: &[u32]) {
         let flow = self.flows.get_mut(&id).unwrap();
         let datagrams = flow.start.datagrams.clone().expect("datagrams");
         let resend = datagrams.resend.expect("to be sent again");
-        let to = datagrams.lanes[resend.lane].to;
+        let lane = datagrams.lanes[resend.lane];
         let mut out = Vec::new();
         for &n in sequences {
             let Some(sent) = flow.window.get_mut(n as usize) else {
@@ -108,12 +124,18 @@ impl<C: Player, S: Machine> World<C, S> {
             let age = self.now.since(sent.at);
             if age <= resend.window && sent.again < resend.count_max {
                 sent.again += 1;
-                out.push((n, sent.again, sent.bytes.clone()));
+                let packet = &self.clips[flow.path].packets[sent.meta.number as usize];
+                let mut bytes = Vec::new();
+                let framer = &flow.start.framer;
+                framer.again(n, sent.piece, &sent.meta, &packet.bytes, &mut bytes);
+                self.changed += u32::from(bytes != sent.bytes);
+                out.push((n, sent.again, bytes));
             }
         }
         for (n, again, bytes) in out {
             let media = Some((id, n, again));
-            self.air.down(self.now, to, bytes, media);
+            self.air
+                .down(self.now, (lane.channel, lane.to), bytes, media);
         }
     }
 
@@ -194,16 +216,28 @@ impl<C: Player, S: Machine> World<C, S> {
             let rushed = flow.pacer.rushed_at(packet.send_time);
             let framer = &flow.start.framer;
             if let Some(datagrams) = &datagrams {
-                let mut bytes = Vec::new();
-                framer.put(flow.sequence, &meta, rushed, &packet.bytes, &mut bytes);
-                let media = Some((id, flow.sequence, 0));
-                self.air
-                    .down(self.now, datagrams.lanes[0].to, bytes.clone(), media);
-                flow.window.push(Sent {
-                    at: self.now,
-                    bytes,
-                    again: 0,
-                });
+                let mut sprayed = Sprayed::default();
+                framer.spray(flow.sequence, &meta, rushed, &packet.bytes, &mut sprayed);
+                let mut piece = 0;
+                for (n, bytes) in sprayed.0 {
+                    let lane = datagrams.lanes[n];
+                    let way = (lane.channel, lane.to);
+                    if n != 0 {
+                        self.air.down(self.now, way, bytes, None);
+                        continue;
+                    }
+                    let media = Some((id, flow.sequence, 0));
+                    self.air.down(self.now, way, bytes.clone(), media);
+                    flow.window.push(Sent {
+                        at: self.now,
+                        bytes,
+                        again: 0,
+                        meta,
+                        piece,
+                    });
+                    piece += 1;
+                    flow.sequence += 1;
+                }
             } else if framer.in_place() {
                 let mut head = [0; SLOT_HEAD];
                 framer.stamp(flow.sequence, &meta, rushed, &mut head);
@@ -213,7 +247,7 @@ impl<C: Player, S: Machine> World<C, S> {
                 framer.put(flow.sequence, &meta, rushed, &packet.bytes, &mut out);
             }
             self.rushed += u32::from(rushed);
-            flow.sequence += 1;
+            flow.sequence += u32::from(datagrams.is_none());
             flow.pacer.sent(send_time, meta.len + framer.overhead());
             self.sent.push((flow.path, number));
         }

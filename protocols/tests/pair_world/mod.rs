@@ -20,6 +20,7 @@ use protocols::mmsp;
 use protocols::rate::grant::{Limits, Supply};
 use protocols::rate::pacer::Pacer;
 use protocols::rate::profile::{Object, Params, profile};
+use protocols::rtsp;
 use protocols::wmsp;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -40,6 +41,12 @@ impl Player for wmsp::client::Client {
 }
 
 impl Player for mmsp::client::Client {
+    fn is_done(&self) -> bool {
+        self.is_done()
+    }
+}
+
+impl Player for rtsp::client::Client {
     fn is_done(&self) -> bool {
         self.is_done()
     }
@@ -103,6 +110,8 @@ pub struct World<C = wmsp::client::Client, S = wmsp::server::Server> {
     pub sent: Vec<(&'static str, u32)>,
     /// B bits were set on so many of them.
     pub rushed: u32,
+    /// Datagrams that were another thing when they were sent again.
+    pub changed: u32,
     pub logs: Vec<ClientLog>,
     pub refused: Vec<(u16, String)>,
     pub connections: u32,
@@ -160,6 +169,7 @@ impl<C: Player, S: Machine> World<C, S> {
             event_times: Vec::new(),
             sent: Vec::new(),
             rushed: 0,
+            changed: 0,
             logs: Vec::new(),
             refused: Vec::new(),
             connections: 0,
@@ -204,6 +214,19 @@ impl<C: Player, S: Machine> World<C, S> {
     /// Contents that the server has not given back.
     pub fn held(&self) -> usize {
         self.contents.len()
+    }
+
+    /// The server is gone from the network.
+    pub fn break_connections(&mut self) {
+        for conn in std::mem::take(&mut self.accepted) {
+            self.flows.retain(|_, f| f.start.conn != conn);
+            self.server.handle(self.now, Input::Closed { conn });
+            let wire = self.to_client.get_mut(&conn).unwrap();
+            wire.shut = true;
+            wire.queue
+                .push_back((self.now + self.net.delay, Thing::Closed));
+        }
+        self.poll_server();
     }
 
     pub fn packets(&self) -> Vec<(u32, Vec<u8>)> {
@@ -333,25 +356,22 @@ impl<C: Player, S: Machine> World<C, S> {
     }
 
     fn deliver_datagrams(&mut self) {
-        let channel = Channel(0);
-        while let Some(Flying { to_client, bytes }) = self.air.arrived(self.now) {
-            let bytes = &bytes[..];
-            if to_client {
-                let peer = address(SERVER_IP, self.port);
-                let input = Input::Datagram {
-                    channel,
-                    peer,
-                    bytes,
-                };
+        while let Some(flying) = self.air.arrived(self.now) {
+            let (channel, bytes) = (flying.to, &flying.bytes[..]);
+            let from = usize::from(flying.from.0);
+            let peer = match flying.to_client {
+                true => address(SERVER_IP, self.air.server_ports[from]),
+                false => address(CLIENT_IP, self.air.client_ports[from]),
+            };
+            let input = Input::Datagram {
+                channel,
+                peer,
+                bytes,
+            };
+            if flying.to_client {
                 self.client.handle(self.now, input);
                 self.poll_client();
             } else {
-                let peer = address(CLIENT_IP, self.air.client_port);
-                let input = Input::Datagram {
-                    channel,
-                    peer,
-                    bytes,
-                };
                 self.server.handle(self.now, input);
                 self.poll_server();
             }
@@ -387,8 +407,13 @@ impl<C: Player, S: Machine> World<C, S> {
                     wire.shut = true;
                     wire.queue.push_back((at, Thing::Closed));
                 }
-                Output::SendTo { peer, bytes, .. } => {
-                    self.air.up(self.now, peer, bytes.to_vec());
+                Output::SendTo {
+                    channel,
+                    peer,
+                    bytes,
+                    ..
+                } => {
+                    self.air.up(self.now, (channel, peer), bytes.to_vec());
                 }
                 Output::Ingest(ingest) => {
                     self.event_times.push(self.now);
@@ -414,8 +439,14 @@ impl<C: Player, S: Machine> World<C, S> {
                     assert!(!self.flows.values().any(busy), "written under a flow");
                     self.write(conn, bytes.to_vec());
                 }
-                Output::SendTo { peer, bytes, .. } => {
-                    self.air.down(self.now, peer, bytes.to_vec(), None);
+                Output::SendTo {
+                    channel,
+                    peer,
+                    bytes,
+                    ..
+                } => {
+                    let way = (channel, peer);
+                    self.air.down(self.now, way, bytes.to_vec(), None);
                 }
                 Output::Close { conn, .. } => {
                     assert!(

@@ -33,10 +33,11 @@ const ATTEMPT_COUNT_MAX: usize = 32;
 /// Arguments of `probe`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// mms://, mmst://, mmsu://, http:// or mmsh:// URL, or an .asx file or URL
+    /// mms://, mmst://, mmsu://, rtsp://, rtspt://, rtspu://, http:// or mmsh:// URL, or an .asx file or URL
     ///
     /// mms:// is MMS over TCP, as mmst:// is, and HTTP if nobody speaks MMS there; mmsu:// is MMS with media
-    /// in datagrams.
+    /// in datagrams. rtspt:// is RTSP with media on the connection, rtspu:// in datagrams; with rtsp:// it
+    /// comes on the connection if datagrams do not get through.
     url: String,
     /// Write what comes to an ASF file
     #[arg(long, value_name = "FILE")]
@@ -62,13 +63,13 @@ pub struct Args {
     /// Ask for Fast Start at this many bit/s
     #[arg(long, value_name = "BPS")]
     accel: Option<u32>,
-    /// HTTP: ask for this speed, times real time
+    /// HTTP and RTSP: ask for this speed, times real time
     #[arg(long)]
     speed: Option<f64>,
     /// Player version that is announced [default: 12.0.7601.17514, for MMS 9.0.0.3372]
     #[arg(long)]
     player_version: Option<String>,
-    /// MMS: name and password for servers that ask for them in the clear
+    /// MMS and RTSP: name and password; MMS servers ask for them in the clear, RTSP servers also for a digest
     #[arg(
         long,
         value_name = "NAME:PASSWORD",
@@ -188,6 +189,7 @@ fn play(args: &Args, url: &str, output: Output) -> Result<Playback, String> {
     let scheme = url.split("://").next().unwrap_or_default();
     match scheme.to_ascii_lowercase().as_str() {
         "mms" | "mmst" | "mmsu" => play_with(args, url, output, player::mmsp(args, url)?),
+        "rtsp" | "rtspt" | "rtspu" => play_with(args, url, output, player::rtsp(args, url)?),
         _ => play_with(args, url, output, player::wmsp(args, url)?),
     }
 }

@@ -1,21 +1,10 @@
 //! What a client is, and what it wants.
 
 use crate::auth::Password;
-use crate::client::{Streams, player};
+use crate::client::{LowerHeaders, Streams, Transport, player};
 use crate::content::{Accel, Start};
 use crate::wmlog::client::Player;
 use std::time::Duration;
-
-/// How media comes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// On the connection.
-    Tcp,
-    /// In datagrams.
-    Udp,
-    /// In datagrams; on the connection if the server refuses them, or none arrives (MMSP-36).
-    UdpThenTcp,
-}
 
 /// Configuration of one client session. Start from [`ClientConfig::new`].
 #[derive(Clone, Debug)]
@@ -68,15 +57,6 @@ pub struct ClientConfig {
     pub session: u64,
     /// Source of its GUID.
     pub seed: u64,
-}
-
-/// See [`ClientConfig::lower_headers`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LowerHeaders {
-    /// Of a TCP segment.
-    pub segment: usize,
-    /// Of a datagram.
-    pub datagram: usize,
 }
 
 impl ClientConfig {

@@ -12,13 +12,12 @@ mod link;
 mod media;
 mod reorder;
 mod report;
-mod rtt;
 mod send;
 mod url;
 
-pub use self::config::{ClientConfig, LowerHeaders, Transport};
+pub use self::config::ClientConfig;
 pub use self::url::{Scheme, Url, UrlFault};
-pub use crate::client::{Streams, Transfer};
+pub use crate::client::{LowerHeaders, Streams, Transfer, Transport};
 
 use self::header::Gathering;
 use self::link::{Due, Link};

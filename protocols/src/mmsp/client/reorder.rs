@@ -6,7 +6,7 @@
 //! places there. Behind a gap of more packets than that, the share of packets that were sent so far
 //! tells how many rounds were missed.
 
-use super::rtt::Rtt;
+use crate::client::rtt::Rtt;
 use crate::machine::Time;
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};

@@ -1,6 +1,6 @@
 //! The URLs that a client of MMSP opens (mmsp.md 1).
 
-use super::config::Transport;
+use crate::client::Transport;
 use std::fmt;
 
 /// Where a content is.

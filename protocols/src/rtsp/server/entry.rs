@@ -309,7 +309,10 @@ impl Server {
             // What is announced again is set up as it was.
             None if anew => {}
             // RTSP-115: what the client does not choose does not flow.
-            None => s.legs.clear(),
+            None => {
+                s.legs.clear();
+                s.fec = None;
+            }
         }
         if let Some(old) = old {
             self.release(old);

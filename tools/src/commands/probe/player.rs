@@ -5,10 +5,10 @@ use crate::arrivals::Gaps;
 use crate::datagrams::{Datagrams, Loss};
 use crate::driver::Driver;
 use protocols::auth::Password;
-use protocols::client::Transfer;
+use protocols::client::{LowerHeaders, Transfer};
 use protocols::content::{Accel, Start};
 use protocols::machine::{Machine, Time};
-use protocols::{mmsp, wmsp};
+use protocols::{mmsp, rtsp, wmsp};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Bytes of IPv4 (20) and TCP (20, and 12 for the time stamps that Linux asks for) around each
@@ -16,6 +16,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const SEGMENT_HEADERS: usize = 52;
 /// Bytes of IPv4 (20) and UDP (8) around each datagram.
 const DATAGRAM_HEADERS: usize = 28;
+const LOWER_HEADERS: LowerHeaders = LowerHeaders {
+    segment: SEGMENT_HEADERS,
+    datagram: DATAGRAM_HEADERS,
+};
 /// ms of content that Fast Start is asked for.
 const ACCEL_MS: u32 = 20_000;
 
@@ -67,6 +71,25 @@ impl Player for mmsp::client::Client {
     }
 }
 
+impl Player for rtsp::client::Client {
+    fn finish(&mut self, now: Time) {
+        self.finish(now);
+    }
+
+    fn is_done(&self) -> bool {
+        self.is_done()
+    }
+
+    /// As ever in RTSP.
+    fn pipelined(&self) -> bool {
+        false
+    }
+
+    fn transfer(&self) -> Transfer {
+        self.transfer()
+    }
+}
+
 /// A client of ASF over HTTP.
 pub fn wmsp(args: &Args, url: &str) -> Result<Driver<wmsp::client::Client>, String> {
     let since = since_1970();
@@ -75,9 +98,7 @@ pub fn wmsp(args: &Args, url: &str) -> Result<Driver<wmsp::client::Client>, Stri
         segment_headers: SEGMENT_HEADERS,
         pipelined: args.pipelined,
         accel: args.accel(),
-        speed_milli: args
-            .speed
-            .map(|s| (s * 1000.0).round().clamp(0.0, 1e9) as u32),
+        speed_milli: args.speed(),
         rate_milli: args.rate,
         start: args.start(),
         streams: args.streams.0.clone(),
@@ -100,29 +121,16 @@ pub fn wmsp(args: &Args, url: &str) -> Result<Driver<wmsp::client::Client>, Stri
 /// A client of MMS.
 pub fn mmsp(args: &Args, url: &str) -> Result<Driver<mmsp::client::Client>, String> {
     let since = since_1970();
-    let loss = args.drop.map(|share| Loss::new(share, args.drop_seed));
-    let datagrams = Datagrams::bind(loss)?;
-    let credentials = match &args.user {
-        None => None,
-        Some(pair) => {
-            let (user, password) = pair
-                .split_once(':')
-                .ok_or("no colon between name and password in --user")?;
-            Some((user.to_owned(), Password::new(password.to_owned())))
-        }
-    };
+    let datagrams = Datagrams::bind(args.loss(0))?;
     let mut config = mmsp::client::ClientConfig {
         udp_port: datagrams.port()?,
         packet_pair: args.packet_pair,
-        lower_headers: mmsp::client::LowerHeaders {
-            segment: SEGMENT_HEADERS,
-            datagram: DATAGRAM_HEADERS,
-        },
+        lower_headers: LOWER_HEADERS,
         accel: args.accel(),
         rate_milli: args.rate,
         start: args.start(),
         streams: args.streams.0.clone(),
-        credentials,
+        credentials: args.credentials()?,
         send_log: !args.no_log,
         unix_seconds: since.as_secs(),
         reply_timeout: args.timeout,
@@ -139,7 +147,64 @@ pub fn mmsp(args: &Args, url: &str) -> Result<Driver<mmsp::client::Client>, Stri
     driver.with_datagrams(datagrams)
 }
 
+/// A client of RTSP.
+pub fn rtsp(args: &Args, url: &str) -> Result<Driver<rtsp::client::Client>, String> {
+    let since = since_1970();
+    // In the order of the machine's numbers of them.
+    let sockets = [
+        Datagrams::bind(args.loss(0))?,
+        Datagrams::bind(args.loss(1))?,
+    ];
+    let mut config = rtsp::client::ClientConfig {
+        media_port: sockets[0].port()?,
+        rtx_port: sockets[1].port()?,
+        packet_pair: args.packet_pair,
+        lower_headers: LOWER_HEADERS,
+        accel: args.accel(),
+        speed_milli: args.speed(),
+        rate_milli: args.rate,
+        start: args.start(),
+        streams: args.streams.0.clone(),
+        credentials: args.credentials()?,
+        send_log: !args.no_log,
+        unix_seconds: since.as_secs(),
+        reply_timeout: args.timeout,
+        ..rtsp::client::ClientConfig::new(url, seed(since))
+    };
+    if let Some(version) = &args.player_version {
+        config.version.clone_from(version);
+    }
+    let client = rtsp::client::Client::new(config).map_err(|e| format!("{url}: {e}"))?;
+    let mut driver = Driver::new(client);
+    if args.packet_pair {
+        driver = driver.precise(Gaps::RoundTrip);
+    }
+    let [media, rtx] = sockets;
+    driver.with_datagrams(media)?.with_datagrams(rtx)
+}
+
 impl Args {
+    fn speed(&self) -> Option<u32> {
+        let milli = |s: f64| (s * 1000.0).round().clamp(0.0, 1e9) as u32;
+        self.speed.map(milli)
+    }
+
+    /// Of the socket of this number: each loses others.
+    fn loss(&self, socket: u64) -> Option<Loss> {
+        let seed = self.drop_seed.wrapping_add(socket << 32);
+        self.drop.map(|share| Loss::new(share, seed))
+    }
+
+    fn credentials(&self) -> Result<Option<(String, Password)>, String> {
+        let Some(pair) = &self.user else {
+            return Ok(None);
+        };
+        let (user, password) = pair
+            .split_once(':')
+            .ok_or("no colon between name and password in --user")?;
+        Ok(Some((user.to_owned(), Password::new(password.to_owned()))))
+    }
+
     fn start(&self) -> Start {
         match u32::try_from(self.start.as_millis()).unwrap_or(u32::MAX) {
             0 => Start::Beginning,

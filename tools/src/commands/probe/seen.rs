@@ -83,6 +83,8 @@ pub struct DatagramsSeen {
     pub lost: u64,
     /// Came when they were asked for again.
     pub recovered: u64,
+    /// Were made good from correction packets.
+    pub corrected: u64,
     /// Came twice, or too late.
     pub duplicates: u64,
     pub resend_requests: u64,
@@ -294,6 +296,7 @@ impl Seen {
             received: transfer.received,
             lost: transfer.lost,
             recovered: transfer.recovered,
+            corrected: transfer.corrected,
             duplicates: transfer.duplicates,
             resend_requests: transfer.requests,
             dropped: 0,
@@ -415,8 +418,12 @@ impl DatagramsSeen {
             0 => String::new(),
             n => format!(", {n} dropped on purpose"),
         };
+        let corrected = match self.corrected {
+            0 => String::new(),
+            n => format!(", {n} made good"),
+        };
         format!(
-            "  datagrams: {} received, {} lost, {} recovered by {} requests, {} duplicate{dropped}\n",
+            "  datagrams: {} received, {} lost, {} recovered by {} requests{corrected}, {} duplicate{dropped}\n",
             self.received, self.lost, self.recovered, self.resend_requests, self.duplicates
         )
     }

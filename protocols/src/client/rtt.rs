@@ -11,7 +11,7 @@ const SLACK: Duration = Duration::from_millis(20);
 
 /// An estimate.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Rtt {
+pub(crate) struct Rtt {
     smooth: Option<(Duration, Duration)>,
 }
 
