@@ -510,6 +510,7 @@ fn ranges_as_places_to_start() {
     assert_eq!(start("x-asf-byte=5000-"), Start::Byte(5000));
 }
 
+// WMLOG-32
 #[test]
 fn content_types() {
     let t = ContentType::parse;

@@ -79,7 +79,7 @@ fn the_description_of_the_reference() {
     assert_eq!(text.replace("\r\n", "\n"), want.replace("\r\n", "\n"));
 }
 
-// RTSP-91, RTSP-92: 117 bytes of head, 2080 of packet pair, three writes.
+// BW-10, BW-11, BW-12, RTSP-91, RTSP-92: 117 bytes of head, 2080 of packet pair, three writes.
 #[test]
 fn the_packet_pair_of_the_reference() {
     let mut b = bench_with(protocols::rtsp::server::Config {
@@ -196,7 +196,7 @@ fn a_whole_session_over_tcp() {
     assert!(b.held.is_empty(), "contents are left behind");
 }
 
-// RTSP-03: nothing is written while a flow has the connection; all replies leave in one hold.
+// WMLOG-33, WMLOG-34, RTSP-03: nothing is written while a flow has the connection; all replies leave in one hold.
 #[test]
 fn replies_wait_for_one_hold() {
     let mut b = bench();
@@ -303,7 +303,7 @@ fn ranges() {
     assert!(!c.got(&mut b)[0].body().contains("End-Of-Playlist-Entry"));
 }
 
-// RTSP-78, RTSP-79, RTSP-80, RTSP-81, RTSP-82
+// BW-38, RTSP-78, RTSP-79, RTSP-80, RTSP-81, RTSP-82
 #[test]
 fn grants_are_never_more_than_asked() {
     let mut b = bench();

@@ -219,7 +219,7 @@ fn numbers_wrap() {
     assert_eq!(b.resent, [vec![69_999]]);
 }
 
-// RTSP-33 to RTSP-37, RTSP-93
+// BW-13, RTSP-33 to RTSP-37, RTSP-93
 #[test]
 fn packet_pair() {
     let mut b = bench();
