@@ -416,3 +416,258 @@ fn supported(wish: &Wish<'_>) -> String {
     let tokens = tokens.iter().map(|t| format!("com.microsoft.wm.{t}"));
     tokens.collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::Player;
+    use protocols::rtsp::reader::{Reader, Step};
+
+    const SDP: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\na=range:npt=3.100-9.100\r\n\
+        m=audio 0 RTP/AVP 96\r\na=rtpmap:96 x-asf-pf/1000\r\na=control:audio\r\na=stream:1\r\n\
+        m=video 0 RTP/AVP 96\r\na=rtpmap:96 x-asf-pf/1000\r\na=control:video\r\na=stream:2\r\n\
+        m=application 0 RTP/AVP 96\r\na=rtpmap:96 x-wms-rtx/1000\r\na=control:rtx\r\na=stream:65536\r\n";
+    const TCP: &str = "RTP/AVP/TCP;unicast;interleaved=0-1;ssrc=3874dd27;mode=PLAY";
+    const UDP: &str =
+        "RTP/AVP/UDP;unicast;server_port=5004;client_port=7000;ssrc=3874dd27;mode=PLAY";
+    const PLAYS: &str =
+        "RTP-Info: url=rtsp://h/live/video;seq=7, url=rtsp://h/live/audio;seq=65535\r\n";
+
+    struct Talk {
+        client: Client,
+        wish: Wish<'static>,
+        said: Vec<u8>,
+        news: Vec<News>,
+    }
+
+    fn messages(bytes: &[u8]) -> Vec<Message> {
+        let mut reader = Reader::default();
+        reader.push(bytes);
+        let mut all = Vec::new();
+        while let Step::Message(message) = reader.next(&super::super::LIMITS).unwrap() {
+            all.push(message);
+        }
+        all
+    }
+
+    impl Talk {
+        fn new(transport: Transport) -> Talk {
+            let subject = Subject {
+                target: "/live",
+                authority: "h",
+                player: Player::Nine,
+                session: 7,
+            };
+            let wish = Wish {
+                subject,
+                transport,
+                streams: &[],
+                start_ms: Some(2000),
+                locid: true,
+            };
+            let mut talk = Talk {
+                client: Client::default(),
+                wish,
+                said: Vec::new(),
+                news: Vec::new(),
+            };
+            talk.client.open(&talk.wish, &mut talk.said);
+            talk
+        }
+
+        fn hears(&mut self, start: &str, headers: &str, body: &str) -> Result<(), String> {
+            let length = body.len();
+            let text = format!("{start}\r\n{headers}Content-Length: {length}\r\n\r\n{body}");
+            let [message] = &messages(text.as_bytes())[..] else {
+                panic!("not one message: {text}");
+            };
+            let news = &mut self.news;
+            self.client
+                .message(&self.wish, message, &mut self.said, |n| news.push(n))
+        }
+
+        fn ok(&mut self, headers: &str, body: &str) {
+            self.hears("RTSP/1.0 200 OK", headers, body).unwrap();
+        }
+
+        fn says(&mut self) -> Vec<Message> {
+            messages(&std::mem::take(&mut self.said))
+        }
+
+        fn lines(&mut self) -> Vec<String> {
+            let line = |m: &Message| match &m.head.start {
+                Start::Request { method, target } => format!("{method} {}", target.uri),
+                Start::Response { status, .. } => status.to_string(),
+            };
+            self.says().iter().map(line).collect()
+        }
+
+        fn plays(transport: Transport, answer: &str) -> Talk {
+            let mut t = Talk::new(transport);
+            t.ok("", SDP);
+            t.ok(
+                &format!("Session: 9;timeout=60\r\nTransport: {answer}\r\n"),
+                "",
+            );
+            t.ok("Session: 9\r\n", "");
+            t.says();
+            t
+        }
+    }
+
+    fn packet(sequence: u16, ssrc: u32) -> Data {
+        Data {
+            payload_type: 96,
+            ssrc,
+            head: DataHead {
+                location: None,
+                sequence,
+                frame_len: 100,
+                size_field: 100,
+                send_time: Some(0),
+            },
+        }
+    }
+
+    const OURS: u32 = 0x3874_DD27;
+
+    fn sequence(news: Option<News>) -> Option<u16> {
+        match news {
+            Some(News::Media(head)) => Some(head.sequence),
+            _ => None,
+        }
+    }
+
+    // RTSP-72, RTSP-77, RTSP-101
+    #[test]
+    fn the_way_to_media_over_tcp() {
+        let mut t = Talk::new(Transport::Tcp);
+        let [describe] = &t.says()[..] else {
+            panic!("not one request");
+        };
+        assert_eq!(
+            describe.head.get("User-Agent"),
+            Some("WMPlayer/9.0.0.2980 guid/52494E47-4341-5354-0000-000000000007")
+        );
+        assert_eq!(
+            describe.head.get("Supported"),
+            Some("com.microsoft.wm.eosmsg, com.microsoft.wm.sswitch, com.microsoft.wm.locid")
+        );
+        t.ok("Content-Base: rtsp://h/live/\r\n", SDP);
+        let said = t.says();
+        assert_eq!(said.len(), 1, "one SETUP until there is a session");
+        assert_eq!(said[0].head.target().unwrap().uri, "rtsp://h/live/audio");
+        assert_eq!(
+            said[0].head.get("Transport"),
+            Some("RTP/AVP/TCP;unicast;interleaved=0-1;mode=PLAY")
+        );
+        t.ok(
+            &format!("Session: 9;timeout=60\r\nTransport: {TCP}\r\n"),
+            "",
+        );
+        let said = t.says();
+        assert_eq!(said.len(), 1, "retransmission is not wanted");
+        assert_eq!(said[0].head.target().unwrap().uri, "rtsp://h/live/video");
+        assert_eq!(said[0].head.get("Session"), Some("9"));
+        t.ok("Session: 9\r\n", "");
+        let said = t.says();
+        assert_eq!(said[0].head.method(), Some(&Method::Play));
+        assert_eq!(said[0].head.get("Range"), Some("npt=5.100-"));
+        let early = t.client.data(&t.wish, Some(0), &packet(65535, OURS));
+        assert_eq!(early, Some(News::Stray), "it cannot overtake the answer");
+        t.ok(PLAYS, "");
+        assert_eq!(t.news, [News::Granted]);
+        let mut gets = |channel, n, ssrc| t.client.data(&t.wish, channel, &packet(n, ssrc));
+        assert_eq!(sequence(gets(Some(0), 65535, OURS)), Some(0));
+        assert_eq!(sequence(gets(Some(0), 0, OURS)), Some(1));
+        assert_eq!(gets(Some(0), 1, OURS + 1), Some(News::Stray));
+        assert_eq!(gets(Some(2), 1, OURS), Some(News::Stray));
+        assert_eq!(gets(None, 1, OURS), Some(News::Stray));
+        assert_eq!(gets(Some(1), 1, OURS), None, "RTCP");
+    }
+
+    #[test]
+    fn datagrams_that_overtake_the_answer_are_not_lost() {
+        let mut t = Talk::plays(Transport::Udp(7000), UDP);
+        assert_eq!(t.client.data(&t.wish, None, &packet(0, OURS)), None);
+        t.client.keep_alive(&t.wish, &mut t.said);
+        assert!(t.says().is_empty(), "not before it plays");
+        t.ok(PLAYS, "");
+        let [News::Granted, News::Media(head)] = t.news[..] else {
+            panic!("{:?}", t.news);
+        };
+        assert_eq!(head.sequence, 1, "the first one is lost so far");
+        // RTSP-90: its failure is none.
+        t.client.keep_alive(&t.wish, &mut t.said);
+        assert_eq!(t.lines(), ["GET_PARAMETER rtsp://h/live"]);
+        t.hears("RTSP/1.0 503 No", "", "").unwrap();
+    }
+
+    // RTSP-116, RTSP-117
+    #[test]
+    fn the_next_entry_is_followed() {
+        let mut t = Talk::plays(Transport::Tcp, TCP);
+        t.ok(PLAYS, "");
+        let kind = "CSeq: 5\r\nContent-Type: application/x-wms-extension-cmd\r\n";
+        let request = "SET_PARAMETER rtsp://h/live RTSP/1.0";
+        let body = "Session: 9\r\nEOF: true\r\nEnd-Of-Playlist-Entry: true\r\n";
+        t.hears(request, kind, body).unwrap();
+        let said = t.says();
+        assert_eq!(
+            (said[0].head.status(), said[0].head.cseq()),
+            (Some(200), Some(5))
+        );
+        let kind = "CSeq: 6\r\nContent-Type: application/sdp\r\nX-Playlist-Gen-Id: 31\r\n";
+        t.hears("ANNOUNCE rtsp://h/live RTSP/1.0", kind, SDP)
+            .unwrap();
+        let setups = [
+            "200",
+            "SETUP rtsp://h/live/audio",
+            "SETUP rtsp://h/live/video",
+        ];
+        assert_eq!(t.lines(), setups, "there is a session: all at once");
+        t.ok("", "");
+        assert!(t.says().is_empty());
+        t.ok("", "");
+        let said = t.says();
+        assert_eq!(said[0].head.get("X-Playlist-Seek-Id"), Some("31"));
+        assert_eq!(said[0].head.get("Range"), None);
+        t.ok("RTP-Info: url=rtsp://h/live/audio;seq=500\r\n", "");
+        // The counter goes on from where it began.
+        let n = t.client.data(&t.wish, Some(0), &packet(9, OURS));
+        assert_eq!(sequence(n), Some(10));
+        t.hears(
+            request,
+            "CSeq: 7\r\nContent-Type: application/x-wms-extension-cmd\r\n",
+            "EOF: true\r\n",
+        )
+        .unwrap();
+        let [
+            News::Granted,
+            News::End { more: true },
+            News::StreamChange,
+            News::Granted,
+            News::End { more: false },
+        ] = t.news[..]
+        else {
+            panic!("{:?}", t.news);
+        };
+    }
+
+    #[test]
+    fn refusals_are_told_with_their_reason() {
+        let mut t = Talk::new(Transport::Udp(7000));
+        let e = t.hears("RTSP/1.0 404 No", "", "").unwrap_err();
+        assert_eq!(e, "Describe: status 404");
+        let e = t.hears("RTSP/1.0 200 OK", "", "").unwrap_err();
+        assert!(e.contains("nothing"), "{e}");
+        let mut t = Talk::new(Transport::Udp(7000));
+        t.ok("", SDP);
+        let answer = format!("Session: 9\r\nTransport: {TCP}\r\n");
+        let e = t.hears("RTSP/1.0 200 OK", &answer, "").unwrap_err();
+        assert!(e.contains("another transport"), "{e}");
+        let mut t = Talk::new(Transport::Tcp);
+        let e = t.hears("RTSP/1.0 200 OK", "", "v=0\r\n").unwrap_err();
+        assert!(e.contains("no stream"), "{e}");
+    }
+}
