@@ -42,7 +42,7 @@ pub fn run() -> Result<bool, String> {
 impl Load {
     /// Put this process where it is to run. Before anything is started.
     fn settle_in(&self) -> Result<(), String> {
-        if self.slow > 0 && self.protocol == Protocol::Mmsu {
+        if self.slow > 0 && self.protocol.over_udp() {
             return Err("--slow: a server does not notice how datagrams are read".into());
         }
         if self.private_net {
@@ -70,6 +70,7 @@ impl Load {
             player: Player::Nine,
             protocol: self.protocol,
             describe: false,
+            locid: false,
             streams: Vec::new(),
             packet_size: 0,
             live: true,
@@ -134,6 +135,15 @@ fn fanout(args: &Fanout) -> Result<bool, String> {
     if args.describe && load.protocol != Protocol::Wmsp {
         return Err("--describe is a request of wmsp".into());
     }
+    if args.locid && !load.protocol.is_rtsp() {
+        return Err("--locid: other protocols always have LocationIds".into());
+    }
+    if args.legacy && load.protocol.is_rtsp() {
+        return Err("--legacy speaks wmsp, mmst and mmsu".into());
+    }
+    if load.slow > 0 && load.protocol == Protocol::Rtspt && !args.locid {
+        return Err("--slow with rtspt needs --locid to see what is left out".into());
+    }
     load.settle_in()?;
     let targets = args.targets()?;
     let mut bench = load.bench();
@@ -145,6 +155,7 @@ fn fanout(args: &Fanout) -> Result<bool, String> {
     let plan = &mut bench.plan;
     plan.live = !args.vod;
     plan.describe = args.describe;
+    plan.locid = args.locid;
     plan.start_spread_ms = u32::try_from(args.start_spread.as_millis()).unwrap_or(u32::MAX);
     if args.legacy {
         plan.player = Player::Legacy;
@@ -190,7 +201,9 @@ impl Fanout {
 fn url_or_live(url: &Option<String>, protocol: Protocol) -> String {
     let port = match protocol {
         Protocol::Wmsp => 8080,
-        Protocol::Mmst | Protocol::Mmsu => protocol.default_port(),
+        Protocol::Mmst | Protocol::Mmsu | Protocol::Rtspt | Protocol::Rtspu => {
+            protocol.default_port()
+        }
     };
     url.clone()
         .unwrap_or_else(|| protocol.url(format!("127.0.0.1:{port}"), "/live"))
@@ -226,10 +239,11 @@ fn targets(args: &ScenarioCommon, names: &[String]) -> Result<bool, String> {
     if let Some(priority) = args.fifo {
         sys::set_fifo(priority).map_err(|e| format!("priority {priority}: {e}"))?;
     }
-    let [http, mms, admin] = scenario::free_ports()?;
+    let [http, mms, rtsp, admin] = scenario::free_ports()?;
     let context = Context {
         http,
         mms,
+        rtsp,
         admin,
         server: args.server.clone(),
         dir: args
@@ -260,6 +274,9 @@ fn targets(args: &ScenarioCommon, names: &[String]) -> Result<bool, String> {
 }
 
 fn packet_pair(args: &PairArgs) -> Result<bool, String> {
+    if args.protocol.is_rtsp() {
+        return Err(pair::NO_PAIR.into());
+    }
     let target = probe::target(&url_or_live(&args.url, args.protocol), args.protocol)?;
     let experiment = Experiment {
         rates: args.rates.iter().map(|r| (r * 1e6) as u64).collect(),

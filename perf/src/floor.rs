@@ -9,6 +9,7 @@
 mod datagrams;
 mod mmsp;
 mod ring;
+mod rtsp;
 mod wmsp;
 
 use crate::swarm::Protocol;
@@ -91,7 +92,7 @@ fn open(settings: &Settings) -> io::Result<(Socket, Option<Office>)> {
     let mut tries = PORTS_TRIED;
     loop {
         let listener = listen(settings)?;
-        if settings.protocol != Protocol::Mmsu {
+        if !settings.protocol.over_udp() {
             return Ok((listener, None));
         }
         let mut at = settings.listen;
@@ -144,12 +145,14 @@ struct Slice {
 enum Host {
     Wmsp(wmsp::Host),
     Mmsp(mmsp::Host),
+    Rtsp(rtsp::Host),
 }
 
 /// A connection before it gets media.
 enum Guest {
     Wmsp(Vec<u8>),
     Mmsp(mmsp::Guest),
+    Rtsp(rtsp::Guest),
 }
 
 /// What becomes of a connection.
@@ -197,6 +200,7 @@ impl Floor {
             host: match settings.protocol {
                 Protocol::Wmsp => Host::Wmsp(wmsp::Host::new(settings)),
                 Protocol::Mmst | Protocol::Mmsu => Host::Mmsp(mmsp::Host::new(settings)),
+                Protocol::Rtspt | Protocol::Rtspu => Host::Rtsp(rtsp::Host::new(settings)),
             },
         })
     }
@@ -228,6 +232,7 @@ impl Floor {
             let guest = match self.host {
                 Host::Wmsp(_) => Guest::Wmsp(Vec::new()),
                 Host::Mmsp(_) => Guest::Mmsp(mmsp::Guest::default()),
+                Host::Rtsp(_) => Guest::Rtsp(rtsp::Guest::default()),
             };
             self.pending.insert(token, (socket, guest));
         }
@@ -255,6 +260,7 @@ impl Floor {
             (Host::Mmsp(host), Guest::Mmsp(guest)) => {
                 host.answer(socket, self.office.as_ref(), guest, came)
             }
+            (Host::Rtsp(host), Guest::Rtsp(guest)) => host.answer(fd, guest, came),
             _ => Verdict::Close,
         };
         match verdict {

@@ -14,6 +14,7 @@ mod pair;
 mod probe;
 mod procfs;
 mod report;
+mod rtsp;
 mod scenario;
 mod server;
 mod stats;

@@ -3,7 +3,7 @@
 use crate::bench::FLOOR;
 use crate::probe;
 use crate::procfs::{self, Cores, KernelMemory, Process};
-use crate::swarm::{self, Moment, Outcome, Plan, Protocol};
+use crate::swarm::{self, Moment, Outcome, Plan};
 use serde::Serialize;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
@@ -256,7 +256,9 @@ pub fn measure(plan: &Plan, subject: &Subject) -> Result<Measurement, String> {
         cost,
         memory,
         skips_by_metrics: skips,
-        datagrams: (plan.protocol == Protocol::Mmsu)
+        datagrams: plan
+            .protocol
+            .over_udp()
             .then(|| datagrams(before.as_deref()?, after.as_deref()?))
             .flatten(),
         slow_queue,

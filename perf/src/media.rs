@@ -3,13 +3,14 @@
 /// Head of a packet of media.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DataHead {
-    /// ASF packet number.
-    pub location: u32,
-    /// 8-bit sequence.
-    pub sequence: u8,
-    /// Bytes of the MMS header and its payload, as the framing or the datagram has them.
+    /// ASF packet number; `None`: not told (RTP, if it was not asked for or a packet is in pieces).
+    pub location: Option<u32>,
+    /// Sequence, of 8 bits but in RTP.
+    pub sequence: u16,
+    /// Bytes of the MMS header and its payload, as the framing or the datagram has them. What has
+    /// another header is counted as if it had that.
     pub frame_len: u16,
-    /// PacketSize of the MMS header.
+    /// PacketSize of the MMS header; for RTP made of the length that stands before the ASF packet.
     pub size_field: u16,
     /// ms, from the ASF packet; `None`: damaged.
     pub send_time: Option<u32>,

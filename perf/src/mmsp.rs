@@ -73,8 +73,8 @@ fn data(bytes: [u8; MmsHead::LEN], payload: &[u8], len: usize) -> Data {
     Data {
         incarnation: head.play_incarnation,
         head: DataHead {
-            location: head.location_id,
-            sequence: head.af_flags,
+            location: Some(head.location_id),
+            sequence: u16::from(head.af_flags),
             frame_len: u16::try_from(len).unwrap_or(u16::MAX),
             size_field: head.packet_size,
             send_time: asf::send_time(payload),
@@ -266,8 +266,8 @@ mod tests {
             expect.push(Seen::Data(Data {
                 incarnation: 10,
                 head: DataHead {
-                    location: 5 + i,
-                    sequence: i as u8,
+                    location: Some(5 + i),
+                    sequence: i as u16,
                     frame_len: size as u16 + 8,
                     size_field: size as u16 + 8,
                     send_time: (size > 0).then_some(1000 + i),
@@ -299,7 +299,7 @@ mod tests {
         bytes.extend([0x82, 0, 0, 0, 0x5D, 9, 0, 0, 0]);
         let d = datagram(&bytes, 1608).unwrap();
         let h = d.head;
-        assert_eq!((d.incarnation, h.location, h.sequence), (10, 97, 5));
+        assert_eq!((d.incarnation, h.location, h.sequence), (10, Some(97), 5));
         assert_eq!((h.frame_len, h.size_field), (1608, 1608));
         assert_eq!(h.send_time, Some(9));
         let short = datagram(&bytes, 1607).unwrap().head;

@@ -40,6 +40,9 @@ impl Pair {
     }
 }
 
+/// What is not asked for here.
+pub const NO_PAIR: &str = "packet pairs are asked for over wmsp, mmst and mmsu only";
+
 /// Moves the link while somebody waits at its end.
 type Pump<'a> = dyn FnMut() -> Result<(), String> + 'a;
 
@@ -50,6 +53,7 @@ fn ask(target: &Target, protocol: Protocol, pump: &mut Pump) -> Result<Pair, Str
         Protocol::Wmsp => wmsp::ask(target, pump),
         Protocol::Mmst => mmsp::ask(target, false, pump),
         Protocol::Mmsu => mmsp::ask(target, true, pump),
+        Protocol::Rtspt | Protocol::Rtspu => Err(NO_PAIR.into()),
     }
 }
 
@@ -130,7 +134,7 @@ pub struct Experiment {
 
 /// Through the relay, to a server that runs at `server`.
 pub fn through_relay(e: &Experiment, server: SocketAddr) -> Result<Vec<Estimate>, String> {
-    if e.protocol == Protocol::Mmsu {
+    if e.protocol.over_udp() {
         return Err("the relay carries no datagrams: links between namespaces do".into());
     }
     let each = |&rate: &u64| {
@@ -155,7 +159,7 @@ fn collect(
 ) -> Result<Estimate, String> {
     let headers = match shaper {
         Shaper::Relay => IP_TCP_HEADERS,
-        Shaper::Tbf | Shaper::Wire if e.protocol == Protocol::Mmsu => DATAGRAM_HEADERS,
+        Shaper::Tbf | Shaper::Wire if e.protocol.over_udp() => DATAGRAM_HEADERS,
         Shaper::Tbf | Shaper::Wire => FRAME_HEADERS,
     };
     let mut rates = Vec::new();

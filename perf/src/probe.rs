@@ -4,9 +4,11 @@ use crate::asf::{self, HeaderFacts};
 use crate::media::{Player, Subject};
 use crate::mmsp::client::{self, Client, News, Transport};
 use crate::mmsp::{self, Whole};
+use crate::rtsp;
 use crate::swarm::{Protocol, Target};
 use crate::wmsp::{self, ResponseHead};
 use protocols::mmsp::wire::Reader;
+use protocols::rtsp::reader::{Reader as RtspReader, Step};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
@@ -71,6 +73,40 @@ pub fn header(target: &Target, protocol: Protocol, player: Player) -> Result<Hea
             let header = mms_header(target.addr, subject)
                 .map_err(|e| format!("mms://{}{}: {e}", target.authority, target.path))?;
             asf::header_facts(&header)
+        }
+        Protocol::Rtspt | Protocol::Rtspu => {
+            let header = rtsp_header(target.addr, subject)
+                .map_err(|e| format!("rtsp://{}{}: {e}", target.authority, target.path))?;
+            asf::header_facts(&header)
+        }
+    }
+}
+
+/// The ASF header as it stands in a description.
+fn rtsp_header(addr: SocketAddr, subject: Subject<'_>) -> Result<Vec<u8>, String> {
+    let fault = |e: std::io::Error| e.to_string();
+    let wish = rtsp::client::Wish {
+        subject,
+        transport: rtsp::client::Transport::Tcp,
+        streams: &[],
+        start_ms: None,
+        locid: false,
+    };
+    let mut stream = TcpStream::connect_timeout(&addr, TIMEOUT).map_err(fault)?;
+    stream.set_read_timeout(Some(TIMEOUT)).map_err(fault)?;
+    let mut out = Vec::new();
+    rtsp::client::Client::default().open(&wish, &mut out);
+    stream.write_all(&out).map_err(fault)?;
+    let mut reader = RtspReader::default();
+    let mut buffer = [0; 16_384];
+    loop {
+        match stream.read(&mut buffer).map_err(fault)? {
+            0 => return Err("closed before the description was there".into()),
+            n => reader.push(&buffer[..n]),
+        }
+        let step = reader.next(&rtsp::LIMITS).map_err(|r| r.to_string())?;
+        if let Step::Message(message) = step {
+            return Ok(rtsp::client::presentation(&message)?.header);
         }
     }
 }
@@ -193,7 +229,7 @@ mod tests {
 
     #[test]
     fn urls() {
-        use Protocol::{Mmst, Mmsu, Wmsp};
+        use Protocol::{Mmst, Mmsu, Rtspt, Rtspu, Wmsp};
         let t = target("http://127.0.0.1:8080/vod/f1.wmv?x=1", Wmsp).unwrap();
         assert_eq!(t.addr, "127.0.0.1:8080".parse().unwrap());
         assert_eq!(
@@ -204,6 +240,8 @@ mod tests {
         assert_eq!(port("mms://127.0.0.1", Wmsp), Ok(80));
         assert_eq!(port("mms://127.0.0.1/x", Mmst), Ok(1755));
         assert_eq!(port("mmsu://127.0.0.1/x", Mmsu), Ok(1755));
+        assert_eq!(port("rtsp://127.0.0.1/x", Rtspu), Ok(554));
+        assert!(port("rtspu://127.0.0.1/x", Rtspt).is_err());
         let e = port("mmsu://127.0.0.1/x", Mmst).unwrap_err();
         assert!(e.contains("mms://, mmst://"), "{e}");
         assert!(port("rtsp://127.0.0.1/x", Wmsp).is_err());

@@ -6,6 +6,7 @@ mod desk;
 mod load;
 mod mms;
 mod pairs;
+mod rtsp;
 mod targets;
 
 use crate::environment::Environment;
@@ -31,6 +32,8 @@ pub struct Context {
     pub http: SocketAddr,
     /// That for players over MMS.
     pub mms: SocketAddr,
+    /// That for players over RTSP.
+    pub rtsp: SocketAddr,
     /// And its admin port.
     pub admin: SocketAddr,
     /// Factor of the numbers of sessions.
@@ -218,6 +221,7 @@ mod tests {
             rounds: 1,
             http: local(1),
             mms: local(3),
+            rtsp: local(4),
             admin: local(2),
             scale: 1.0,
             server_cpu: 0,

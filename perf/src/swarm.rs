@@ -32,6 +32,10 @@ pub enum Protocol {
     Mmst,
     /// MMS with media over UDP.
     Mmsu,
+    /// RTSP with media over TCP, interleaved.
+    Rtspt,
+    /// RTSP with media over UDP.
+    Rtspu,
 }
 
 impl Protocol {
@@ -40,7 +44,35 @@ impl Protocol {
         match self {
             Protocol::Wmsp => 80,
             Protocol::Mmst | Protocol::Mmsu => 1755,
+            Protocol::Rtspt | Protocol::Rtspu => 554,
         }
+    }
+
+    /// Media comes as datagrams.
+    pub fn over_udp(self) -> bool {
+        match self {
+            Protocol::Wmsp | Protocol::Mmst | Protocol::Rtspt => false,
+            Protocol::Mmsu | Protocol::Rtspu => true,
+        }
+    }
+
+    /// Of the RTSP family.
+    pub fn is_rtsp(self) -> bool {
+        matches!(self, Protocol::Rtspt | Protocol::Rtspu)
+    }
+
+    /// The largest sequence of its packets.
+    fn sequence_max(self) -> u16 {
+        if self.is_rtsp() {
+            u16::MAX
+        } else {
+            u8::MAX.into()
+        }
+    }
+
+    /// How often a session must say that it lives while it gets media.
+    fn keep_alive(self) -> Option<Duration> {
+        (self == Protocol::Rtspu).then_some(Duration::from_secs(30))
     }
 
     /// As on the command line.
@@ -49,6 +81,8 @@ impl Protocol {
             Protocol::Wmsp => "wmsp",
             Protocol::Mmst => "mmst",
             Protocol::Mmsu => "mmsu",
+            Protocol::Rtspt => "rtspt",
+            Protocol::Rtspu => "rtspu",
         }
     }
 
@@ -56,8 +90,7 @@ impl Protocol {
     pub fn url(self, host: impl std::fmt::Display, path: &str) -> String {
         let scheme = match self {
             Protocol::Wmsp => "http",
-            Protocol::Mmst => "mmst",
-            Protocol::Mmsu => "mmsu",
+            _ => self.name(),
         };
         format!("{scheme}://{host}{path}")
     }
@@ -68,6 +101,8 @@ impl Protocol {
             Protocol::Wmsp => &["mmsh", "mms", "http"],
             Protocol::Mmst => &["mms", "mmst"],
             Protocol::Mmsu => &["mms", "mmsu"],
+            Protocol::Rtspt => &["rtsp", "rtspt"],
+            Protocol::Rtspu => &["rtsp", "rtspu"],
         }
     }
 }
@@ -104,6 +139,8 @@ pub struct Plan {
     pub player: Player,
     /// Each session asks with Describe first.
     pub describe: bool,
+    /// Of RTSP: sessions ask for LocationIds, which players do not.
+    pub locid: bool,
     /// Streams to select.
     pub streams: Vec<u8>,
     /// Full size of an ASF packet, from the header; larger `$D` are faults.
@@ -128,7 +165,7 @@ impl Plan {
     /// queues toward them can be told apart. With media over UDP every session has one of its
     /// own, as few ports are to serve all.
     pub fn source(&self, session: usize) -> Ipv4Addr {
-        if self.protocol == Protocol::Mmsu {
+        if self.protocol.over_udp() {
             return datagrams::address(session);
         }
         let host = 2 + (session / SESSIONS_PER_ADDRESS) as u8;
@@ -137,10 +174,12 @@ impl Plan {
 
     /// Descriptors that the sessions need.
     pub fn descriptors(&self) -> usize {
-        match self.protocol {
-            Protocol::Wmsp | Protocol::Mmst => self.sessions,
-            Protocol::Mmsu => self.sessions + datagrams::ports(self),
-        }
+        let ports = if self.protocol.over_udp() {
+            datagrams::ports(self)
+        } else {
+            0
+        };
+        self.sessions + ports
     }
 }
 
@@ -329,6 +368,7 @@ mod tests {
             protocol,
             player: Player::Nine,
             describe: false,
+            locid: false,
             streams: facts.streams,
             packet_size: facts.packet_size,
             live: true,
@@ -393,6 +433,25 @@ mod tests {
             let received = o.received.unwrap();
             assert_eq!((received.sockets, received.strangers), (12, 0));
             assert_eq!(received.socket_drops, 0);
+        }
+    }
+
+    #[test]
+    fn all_play_over_rtsp_with_and_without_location_ids() {
+        let url = floor_url(1_000_000, Protocol::Rtspt, Sending::Sendto);
+        for locid in [false, true] {
+            let o = play(&Plan {
+                locid,
+                ..plan(&url, Protocol::Rtspt)
+            });
+            assert_eq!(o.checks.faults(), 0, "{o:?}");
+        }
+        for sending in [Sending::Sendto, Sending::Sendmmsg, Sending::Gso] {
+            let url = floor_url(1_000_000, Protocol::Rtspu, sending);
+            let o = play(&plan(&url, Protocol::Rtspu));
+            let c = &o.checks;
+            assert_eq!((c.lost, c.duplicates, c.faults()), (0, 0, 0), "{sending:?}");
+            assert_eq!(o.received.unwrap().strangers, 0);
         }
     }
 

@@ -259,8 +259,8 @@ fn parse(head: &[u8]) -> (Packet, usize) {
         |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
     let packet = match head[1] {
         b'D' => Packet::Data(DataHead {
-            location: dword(FRAME),
-            sequence: head[FRAME + 5],
+            location: Some(dword(FRAME)),
+            sequence: u16::from(head[FRAME + 5]),
             frame_len: len,
             size_field: u16::from_le_bytes([head[FRAME + 6], head[FRAME + 7]]),
             send_time: asf::send_time(&head[FRAME + MMS..]),
@@ -338,8 +338,8 @@ mod tests {
         for (i, size) in [(0u32, 200usize), (1, 9), (2, 1400)] {
             bytes.extend(data_packet(5 + i, i as u8, 1000 + i, size));
             expect.push(Packet::Data(DataHead {
-                location: 5 + i,
-                sequence: i as u8,
+                location: Some(5 + i),
+                sequence: i as u16,
                 frame_len: size as u16 + 8,
                 size_field: size as u16 + 8,
                 send_time: Some(1000 + i),
@@ -376,7 +376,7 @@ mod tests {
         let [Packet::Data(d)] = seen[..] else {
             panic!("{seen:?}");
         };
-        assert_eq!((d.location, d.frame_len, d.size_field), (5, 12, 12));
+        assert_eq!((d.location, d.frame_len, d.size_field), (Some(5), 12, 12));
         assert_eq!(d.send_time, None, "0xBB is no ASF packet");
     }
 

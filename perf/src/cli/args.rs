@@ -63,7 +63,7 @@ pub(super) struct Load {
     /// How media is asked for
     #[arg(long, value_enum, default_value = "wmsp")]
     pub protocol: Protocol,
-    /// How the floor sends the datagrams of mmsu
+    /// How the floor sends the datagrams of mmsu and rtspu
     #[arg(long, value_enum, default_value = "sendto")]
     pub send: Sending,
     /// Numbers of sessions to run with, e.g. 500,1000,2000
@@ -102,7 +102,7 @@ pub(super) struct Load {
     /// Congestion control of the floor's listener
     #[arg(long, default_value = "cubic")]
     pub congestion: String,
-    /// Of the sessions, this many read slowly; not of mmsu, where that makes no difference
+    /// Of the sessions, this many read slowly; not of mmsu and rtspu, where that makes no difference
     #[arg(long, default_value_t = 0)]
     pub slow: usize,
     /// At this share of the content's rate
@@ -128,7 +128,7 @@ pub(super) struct Load {
 #[derive(Args)]
 pub(super) struct Fanout {
     /// What to play; `{}` counts through --files. Default: /live on this host, at port 8080 with
-    /// wmsp, else 1755
+    /// wmsp, 1755 with mmst and mmsu, 554 with rtspt and rtspu
     #[arg(long)]
     pub url: Option<String>,
     /// Play the URLs of this file in turn, one on each line
@@ -149,6 +149,9 @@ pub(super) struct Fanout {
     /// Each session asks with Describe before Play; of wmsp only
     #[arg(long)]
     pub describe: bool,
+    /// Ask for LocationIds, which players do not; of rtspt and rtspu only
+    #[arg(long)]
+    pub locid: bool,
     /// Process of the server, for its cost
     #[arg(long)]
     pub pid: Option<u32>,

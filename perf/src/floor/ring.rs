@@ -6,26 +6,41 @@ use crate::mmsp::client::FIRST_START;
 use crate::swarm::Protocol;
 use crate::wmsp;
 use protocols::mmsp::message::DataHead;
+use protocols::rtsp::payload::{PAYLOAD_TYPE, PayloadHead};
+use protocols::rtsp::reader::{FRAME_HEAD, frame_head};
+use protocols::rtsp::rtp::{HEAD_LEN, Header};
 
 /// How much of the past a session may lag behind before it is moved to the newest packet.
 const RING_S: f64 = 10.0;
+
+/// Of all RTP packets.
+pub(super) const SSRC: u32 = 0x5247_4341;
 
 /// What stands before each packet.
 #[derive(Clone, Copy, Debug)]
 enum Framing {
     Wmsp,
     Mmsp,
+    /// RTP in a datagram.
+    Rtp,
+    /// RTP in an interleaved frame.
+    Interleaved,
 }
+
+/// Bytes before an ASF packet in RTP: the smallest payload header.
+const RTP_HEADS: usize = HEAD_LEN + 4;
 
 impl Framing {
     fn len(self) -> usize {
         match self {
             Framing::Wmsp => 12,
             Framing::Mmsp => DataHead::LEN,
+            Framing::Rtp => RTP_HEADS,
+            Framing::Interleaved => FRAME_HEAD + RTP_HEADS,
         }
     }
 
-    fn write(self, number: u64, payload: usize, out: &mut [u8]) {
+    fn write(self, number: u64, send_time: u32, payload: usize, out: &mut [u8]) {
         let (location, sequence) = (number as u32, number as u8);
         match self {
             Framing::Wmsp => {
@@ -36,6 +51,33 @@ impl Framing {
             Framing::Mmsp => {
                 let head = DataHead::of(location, FIRST_START, sequence, payload);
                 out.copy_from_slice(&head.bytes());
+            }
+            Framing::Rtp => {
+                let rtp = Header {
+                    marker: true,
+                    payload_type: PAYLOAD_TYPE,
+                    sequence: number as u16,
+                    timestamp: send_time,
+                    ssrc: SSRC,
+                };
+                let head = PayloadHead {
+                    key: false,
+                    whole: true,
+                    length_or_offset: (payload + 4) as u32,
+                    relative: None,
+                    duration: None,
+                    location: None,
+                };
+                let (first, second) = out.split_at_mut(HEAD_LEN);
+                first.copy_from_slice(&rtp.emit());
+                second.copy_from_slice(&head.emit()[..head.wire_len()]);
+            }
+            Framing::Interleaved => {
+                let (frame, heads) = out.split_at_mut(FRAME_HEAD);
+                if let Some(head) = frame_head(0, RTP_HEADS + payload) {
+                    frame.copy_from_slice(&head);
+                }
+                Framing::Rtp.write(number, send_time, payload, heads);
             }
         }
     }
@@ -59,6 +101,8 @@ impl Ring {
         let framing = match settings.protocol {
             Protocol::Wmsp => Framing::Wmsp,
             Protocol::Mmst | Protocol::Mmsu => Framing::Mmsp,
+            Protocol::Rtspt => Framing::Interleaved,
+            Protocol::Rtspu => Framing::Rtp,
         };
         let frame = framing.len() + usize::from(settings.packet_size);
         let interval_ns = settings.interval_ns();
@@ -84,7 +128,8 @@ impl Ring {
                 let at = copy * self.frame;
                 let packet = &mut self.bytes[at..at + self.frame];
                 let (head, payload) = packet.split_at_mut(self.framing.len());
-                self.framing.write(self.head, payload.len(), head);
+                self.framing
+                    .write(self.head, send_time as u32, payload.len(), head);
                 content::noise_packet_head(self.head, send_time as u32, payload);
             }
             self.head += 1;
@@ -104,6 +149,7 @@ mod tests {
     use super::*;
     use crate::floor::tests::settings;
     use crate::mmsp;
+    use crate::rtsp;
     use crate::wmsp::{Deframer, Packet};
 
     #[test]
@@ -125,7 +171,13 @@ mod tests {
             })
             .unwrap();
         let expect: Vec<_> = (from..slots + 6)
-            .map(|i| (i as u32, i as u8, Some((i * 25_600 / 1000) as u32)))
+            .map(|i| {
+                (
+                    Some(i as u32),
+                    i as u16 & 0xFF,
+                    Some((i * 25_600 / 1000) as u32),
+                )
+            })
             .collect();
         assert_eq!(seen, expect);
         assert!(deframer.at_boundary());
@@ -145,8 +197,36 @@ mod tests {
         for (i, frame) in run.chunks(3208).enumerate() {
             let d = mmsp::datagram(frame, frame.len()).unwrap();
             let number = 290 + i as u32;
-            assert_eq!((d.incarnation, d.head.location), (FIRST_START, number));
-            assert_eq!(d.head.sequence, number as u8);
+            assert_eq!(
+                (d.incarnation, d.head.location),
+                (FIRST_START, Some(number))
+            );
+            assert_eq!(d.head.sequence, number as u16 & 0xFF);
+            assert_eq!(d.head.frame_len, d.head.size_field);
+            assert_eq!(d.head.send_time, Some(number * 25_600 / 1000));
+        }
+    }
+
+    #[test]
+    fn frames_of_rtsp_are_the_same_on_both_ways() {
+        let run_of = |protocol| {
+            let mut ring = Ring::new(&Settings {
+                protocol,
+                ..settings()
+            });
+            ring.advance(300 * ring.interval_ns);
+            ring.run(290, 0).to_vec()
+        };
+        let datagrams = run_of(Protocol::Rtspu);
+        assert_eq!(datagrams.len(), 11 * 3216);
+        let interleaved = run_of(Protocol::Rtspt);
+        let pairs = interleaved.chunks(3220).zip(datagrams.chunks(3216));
+        for (number, (frame, datagram)) in (290u32..).zip(pairs) {
+            assert_eq!(frame[..4], [b'$', 0, 0x0C, 0x90]);
+            let d = rtsp::packet(&frame[4..], 3216).unwrap();
+            assert_eq!(rtsp::packet(datagram, 3216), Ok(d));
+            assert_eq!((d.ssrc, d.payload_type), (SSRC, 96));
+            assert_eq!(u32::from(d.head.sequence), number);
             assert_eq!(d.head.frame_len, d.head.size_field);
             assert_eq!(d.head.send_time, Some(number * 25_600 / 1000));
         }

@@ -208,7 +208,7 @@ impl Client {
     ) -> Result<News, String> {
         let head = &data.head;
         if is_pair(data) {
-            return Ok(News::Pair(head.location & 1));
+            return Ok(News::Pair(head.location.unwrap_or_default() & 1));
         }
         if self.step == Step::Header && data.incarnation == self.header {
             return self.fragment(wish, head, out);
@@ -233,7 +233,7 @@ impl Client {
         head: &DataHead,
         out: &mut Vec<u8>,
     ) -> Result<News, String> {
-        let number = head.location;
+        let number = head.location.unwrap_or(FRAGMENTS_MAX);
         if number >= FRAGMENTS_MAX {
             return Err(format!("header of more than {FRAGMENTS_MAX} fragments"));
         }
@@ -349,7 +349,7 @@ impl Client {
 fn is_pair(data: &Data) -> bool {
     data.incarnation == incarnation::ENTRY
         && data.head.sequence == 0x10
-        && data.head.location & !1 == 0xF0F0_F000
+        && data.head.location.is_some_and(|l| l & !1 == 0xF0F0_F000)
 }
 
 fn pair_wanted(wish: &Wish<'_>) -> u32 {
@@ -430,8 +430,8 @@ mod tests {
 
         fn gets(&mut self, location: u32, incarnation: u8, flags: u8) -> Result<News, String> {
             let head = DataHead {
-                location,
-                sequence: flags,
+                location: Some(location),
+                sequence: u16::from(flags),
                 frame_len: 100,
                 size_field: 100,
                 send_time: Some(0),
@@ -561,7 +561,7 @@ mod tests {
             tiger_file_id: 1,
         };
         assert_eq!(t.hears(started), Ok(News::Granted));
-        assert!(matches!(t.gets(40, 10, 0), Ok(News::Media(h)) if h.location == 40));
+        assert!(matches!(t.gets(40, 10, 0), Ok(News::Media(h)) if h.location == Some(40)));
         assert_eq!(t.gets(41, 9, 1), Ok(News::Stray));
         assert_eq!(t.hears(ToClient::Ping), Ok(News::Nothing));
         assert_eq!(t.says(), [ToServer::Pong], "MMSP-102");

@@ -18,8 +18,8 @@ use std::time::Duration;
 /// pair of datagrams needs a larger one to stay whole.
 fn tbf_mtu(protocol: Protocol) -> u64 {
     match protocol {
-        Protocol::Wmsp | Protocol::Mmst => 576,
-        Protocol::Mmsu => WIRE_MTU,
+        Protocol::Wmsp | Protocol::Mmst | Protocol::Rtspt => 576,
+        Protocol::Mmsu | Protocol::Rtspu => WIRE_MTU,
     }
 }
 

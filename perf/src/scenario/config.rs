@@ -24,6 +24,8 @@ pub struct Config {
     pub http: SocketAddr,
     /// Port of players over MMS, if that is spoken.
     pub mms: Option<SocketAddr>,
+    /// Port of players over RTSP, if that is spoken.
+    pub rtsp: Option<SocketAddr>,
     /// Admin port.
     pub admin: SocketAddr,
     /// One core on each.
@@ -46,9 +48,13 @@ impl Config {
         let mms = self
             .mms
             .map_or(String::new(), |at| format!("mms = [\"{at}\"]\n"));
+        // The first free pair of UDP ports from there on is taken.
+        let rtsp = self.rtsp.map_or(String::new(), |at| {
+            format!("rtsp = [\"{at}\"]\nrtsp_udp_port = {}\n", at.port())
+        });
         let mut s = format!(
             "[server]\ncores = {}\ncpus = {:?}\ncache_dir = {:?}\n\n\
-             [listen]\nhttp = [\"{}\"]\n{mms}admin = \"{}\"\ncongestion = \"cubic\"\n\n\
+             [listen]\nhttp = [\"{}\"]\n{mms}{rtsp}admin = \"{}\"\ncongestion = \"cubic\"\n\n\
              [[point]]\nname = \"{}\"\nkind = \"{kind}\"\nsource = {:?}\ncadence = \"{}ms\"\n",
             self.cpus.len(),
             self.cpus,
@@ -81,6 +87,7 @@ mod tests {
         let text = Config {
             http: "127.0.0.1:18080".parse().unwrap(),
             mms: Some("127.0.0.1:11755".parse().unwrap()),
+            rtsp: Some("127.0.0.1:10554".parse().unwrap()),
             admin: "127.0.0.1:19090".parse().unwrap(),
             cpus: vec![0, 1],
             cache_dir: PathBuf::from("/tmp/c"),
@@ -101,6 +108,7 @@ mod tests {
             )
         );
         assert!(text.contains("kind = \"broadcast\""));
-        assert!(text.contains("]\nmms = [\"127.0.0.1:11755\"]\nadmin = "));
+        assert!(text.contains("]\nmms = [\"127.0.0.1:11755\"]\nrtsp = "));
+        assert!(text.contains("]\nrtsp = [\"127.0.0.1:10554\"]\nrtsp_udp_port = 10554\nadmin = "));
     }
 }

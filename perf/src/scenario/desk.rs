@@ -168,6 +168,7 @@ impl Desk<'_> {
         match protocol {
             Protocol::Wmsp => self.context.http,
             Protocol::Mmst | Protocol::Mmsu => self.context.mms,
+            Protocol::Rtspt | Protocol::Rtspu => self.context.rtsp,
         }
     }
 
@@ -217,7 +218,8 @@ impl Desk<'_> {
         let at = |port: SocketAddr| SocketAddr::from((ip, port.port()));
         let text = Config {
             http: at(self.context.http),
-            mms: (protocol != Protocol::Wmsp).then(|| at(self.context.mms)),
+            mms: matches!(protocol, Protocol::Mmst | Protocol::Mmsu).then(|| at(self.context.mms)),
+            rtsp: protocol.is_rtsp().then(|| at(self.context.rtsp)),
             admin: self.context.admin,
             cpus: cpus(cores, self.context),
             cache_dir: self.context.dir.join("cache"),

@@ -50,6 +50,7 @@ impl Load {
             protocol: self.protocol,
             player: Player::Nine,
             describe: false,
+            locid: false,
             streams: Vec::new(),
             packet_size: 0,
             live: self.live,

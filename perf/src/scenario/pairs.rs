@@ -102,7 +102,7 @@ fn estimates(
     }
     let server = desk.start(&point, protocol)?;
     let ring_depth = environment::ring_depth(desk.context.admin);
-    if !left.is_empty() && protocol != Protocol::Mmsu {
+    if !left.is_empty() && !protocol.over_udp() {
         let experiment = Experiment {
             rates: left,
             ..experiment
@@ -126,8 +126,8 @@ fn about(desk: &mut Desk<'_>, protocol: Protocol, e: &Estimate, ring_depth: Opti
         Shaper::Relay => "relay in user space on loopback".into(),
     };
     let bytes = match protocol {
-        Protocol::Wmsp | Protocol::Mmst => 512,
-        Protocol::Mmsu => 1472,
+        Protocol::Wmsp | Protocol::Mmst | Protocol::Rtspt => 512,
+        Protocol::Mmsu | Protocol::Rtspu => 1472,
     };
     desk.facts = format!("{link}; {bytes} B per send of the pair; {}", desk.facts);
 }

@@ -3,7 +3,7 @@
 use super::config::Point;
 use super::desk::{Desk, cheapest, least, servers};
 use super::load::{AUDIO_RATE, live, live_recipe, on_demand};
-use super::{mms, pairs};
+use super::{mms, pairs, rtsp};
 use crate::environment;
 use crate::measure::Measurement;
 use crate::procfs::Process;
@@ -99,6 +99,16 @@ pub const ALL: &[Scenario] = &[
         "mms-pair",
         "packet pairs over MMS, TCP and UDP, at links of 1, 10 and 50 Mbit/s",
         pairs::over_mms,
+    ),
+    scenario(
+        "rtspt",
+        "4,000 sessions of 1 Mbit/s over RTSP and TCP against as many over WMSP",
+        rtsp::over_tcp,
+    ),
+    scenario(
+        "rtspu",
+        "2,000 sessions of 1 Mbit/s over RTSP and UDP: loss, lateness, system calls, floors",
+        rtsp::over_udp,
     ),
     Scenario {
         name: "soak",

@@ -8,16 +8,17 @@ use serde::Serialize;
 pub struct Checks {
     /// Packets of media looked at, all of them, whole run.
     pub packets: u64,
-    /// Sequence (AFFlags) not one more than before; of datagrams, a sequence that contradicts the
+    /// Sequence (AFFlags, or that of RTP) not one more than before; of datagrams, a sequence that contradicts the
     /// packet number.
     pub sequence_breaks: u64,
-    /// First sequence of a session not 0.
+    /// First sequence of a session not 0, or in RTP not the one that was announced.
     pub sequence_starts: u64,
     /// Jumps forward of LocationId.
     pub gaps: u64,
     /// Packets so left out.
     pub skipped: u64,
-    /// Steps of LocationId that do not go forward within an entry.
+    /// Steps of LocationId that do not go forward within an entry; where there is none, of the send
+    /// time that go back.
     pub backward: u64,
     /// Datagrams that did not come.
     pub lost: u64,
@@ -76,27 +77,38 @@ pub(super) struct Numbers {
     /// They come as datagrams, which may get lost on the way.
     lossy: bool,
     begun: bool,
-    next_sequence: u8,
-    /// LocationId and send time of the newest packet of this entry.
-    last: Option<(u32, u32)>,
+    /// The largest sequence.
+    mask: u16,
+    next_sequence: u16,
+    /// LocationId of the newest packet of this entry that has one.
+    location: Option<u32>,
+    /// Send time of the newest packet of this entry.
+    send_time: Option<u32>,
+    /// There were packets without LocationId: it does not advance as the sequence does.
+    unlocated: bool,
     /// Bit n: the nth sequence before the next one came.
     recent: u64,
 }
 
 impl Numbers {
-    pub fn new(lossy: bool) -> Numbers {
+    /// `mask`: the largest sequence, all bits set.
+    pub fn new(lossy: bool, mask: u16) -> Numbers {
         Numbers {
             lossy,
             begun: false,
+            mask,
             next_sequence: 0,
-            last: None,
+            location: None,
+            send_time: None,
+            unlocated: false,
             recent: 0,
         }
     }
 
     /// LocationIds start anew.
     pub fn next_entry(&mut self) {
-        self.last = None;
+        self.location = None;
+        self.send_time = None;
     }
 
     /// Count what is wrong with a packet; where it belongs.
@@ -106,41 +118,47 @@ impl Numbers {
         checks.oversize +=
             u64::from(packet_size > 0 && u32::from(head.frame_len) > packet_size + 8);
         checks.damaged += u64::from(head.send_time.is_none());
-        let ahead = head.sequence.wrapping_sub(self.next_sequence);
+        self.unlocated |= head.location.is_none();
+        let ahead = head.sequence.wrapping_sub(self.next_sequence) & self.mask;
         if !self.begun {
             checks.sequence_starts += u64::from(head.sequence != 0);
             self.begun = true;
             self.recent = 0;
             return self.advance(head, 0, Place::Next);
         }
-        let back = self.last.is_some_and(|(_, send_time)| {
-            let goes_back = |t| send_time.saturating_sub(t) > RESTART_MS;
-            head.send_time.is_some_and(goes_back)
-        });
+        let times = self.send_time.zip(head.send_time);
+        let back = times.is_some_and(|(last, now)| last.saturating_sub(now) > RESTART_MS);
         let place = if back { Place::Restart } else { Place::Next };
         let step = self
-            .last
-            .map(|(location, _)| i64::from(head.location) - i64::from(location));
+            .location
+            .zip(head.location)
+            .map(|(last, now)| i64::from(now) - i64::from(last));
         if !self.lossy {
             checks.sequence_breaks += u64::from(ahead != 0);
             checks.restarts += u64::from(back);
             match step {
                 Some(step @ 1..) => note_gap(checks, step as u64 - 1),
                 Some(_) if !back => checks.backward += 1,
+                None if !back => {
+                    checks.backward += u64::from(times.is_some_and(|(last, now)| now < last));
+                }
                 _ => {}
             }
             return self.advance(head, 0, place);
         }
-        if !back && step.is_some_and(|s| s <= 0) {
+        // A sequence of 8 bits comes round too soon to say it alone.
+        let behind = step.map_or(self.unlocated && ahead > self.mask / 2, |s| s <= 0);
+        if !back && behind {
             return self.behind(checks, head);
         }
         checks.restarts += u64::from(back);
         let mut missing = u64::from(ahead);
         if let Some(between) = step.filter(|_| !back).map(|s| s as u64 - 1) {
             match between.checked_sub(missing) {
-                None => checks.sequence_breaks += 1,
-                // The sequence has 8 bits: the server is not believed to leave out just so many.
-                Some(more) if more.is_multiple_of(256) => missing = between,
+                // Pieces of packets are lost as well.
+                None => checks.sequence_breaks += u64::from(!self.unlocated),
+                // The server is not believed to leave out just so many that the sequence comes round.
+                Some(more) if more.is_multiple_of(u64::from(self.mask) + 1) => missing = between,
                 Some(more) => note_gap(checks, more),
             }
         }
@@ -149,17 +167,19 @@ impl Numbers {
     }
 
     fn advance(&mut self, head: &DataHead, missing: u64, place: Place) -> Place {
-        self.next_sequence = head.sequence.wrapping_add(1);
+        self.next_sequence = head.sequence.wrapping_add(1) & self.mask;
         let shift = u32::try_from(missing + 1).unwrap_or(RECENT);
         self.recent = self.recent.checked_shl(shift).unwrap_or(0) | 1;
-        if let Some(send_time) = head.send_time {
-            self.last = Some((head.location, send_time));
+        if head.send_time.is_some() {
+            self.send_time = head.send_time;
+            self.location = head.location.or(self.location);
         }
         place
     }
 
     fn behind(&mut self, checks: &mut Checks, head: &DataHead) -> Place {
-        let distance = u32::from(self.next_sequence.wrapping_sub(head.sequence)).wrapping_sub(1);
+        let distance = self.next_sequence.wrapping_sub(head.sequence) & self.mask;
+        let distance = u32::from(distance).wrapping_sub(1);
         let Some(bit) = 1u64.checked_shl(distance) else {
             // Too old to know.
             checks.backward += 1;
@@ -187,8 +207,8 @@ mod tests {
 
     fn head(location: u32, sequence: u8, send_time: u32) -> DataHead {
         DataHead {
-            location,
-            sequence,
+            location: Some(location),
+            sequence: u16::from(sequence),
             frame_len: 108,
             size_field: 108,
             send_time: Some(send_time),
@@ -196,7 +216,11 @@ mod tests {
     }
 
     fn places(heads: &[DataHead], lossy: bool) -> (Checks, Vec<Place>) {
-        let mut numbers = Numbers::new(lossy);
+        counted(heads, lossy, 0xFF)
+    }
+
+    fn counted(heads: &[DataHead], lossy: bool, mask: u16) -> (Checks, Vec<Place>) {
+        let mut numbers = Numbers::new(lossy, mask);
         let mut checks = Checks::default();
         let places = heads
             .iter()
@@ -282,6 +306,46 @@ mod tests {
         assert_eq!(c.faults(), 0, "{c:?}");
         use Place::{Duplicate, Late, Next};
         assert_eq!(places, [Next, Next, Late, Late, Duplicate, Duplicate, Next]);
+    }
+
+    /// Of RTP; `None`: LocationId was not asked for, or a packet is in pieces.
+    fn rtp(location: Option<u32>, sequence: u16, send_time: u32) -> DataHead {
+        DataHead {
+            location,
+            sequence,
+            ..head(0, 0, send_time)
+        }
+    }
+
+    // RTSP-121
+    #[test]
+    fn a_sequence_of_16_bits_says_alone_what_is_lost_late_or_repeated() {
+        let at = |n: u32| rtp(None, n as u16, n * 10);
+        let around: Vec<_> = (0..70_000).map(at).collect();
+        let (c, _) = counted(&around, false, u16::MAX);
+        assert_eq!((c.packets, c.faults(), c.gaps), (70_000, 0, 0));
+        let heads = [0, 1, 4, 2, 2, 5, 305].map(at);
+        let (c, places) = counted(&heads, true, u16::MAX);
+        assert_eq!((c.lost, c.reordered, c.duplicates), (1 + 299, 1, 1));
+        assert_eq!((c.faults(), c.skipped), (0, 0), "{c:?}");
+        assert_eq!(places[3..5], [Place::Late, Place::Duplicate]);
+        // On a connection nothing may be missing, and times do not go back a little.
+        let (c, _) = counted(&[at(0), at(2), rtp(None, 3, 5)], false, u16::MAX);
+        assert_eq!((c.sequence_breaks, c.backward), (1, 1));
+    }
+
+    #[test]
+    fn pieces_of_packets_are_counted_by_the_sequence() {
+        let heads = [
+            rtp(None, 0, 0),
+            rtp(Some(7), 1, 0),
+            rtp(Some(8), 3, 10), // its first piece is lost
+            rtp(None, 4, 20),
+            rtp(Some(12), 5, 20), // three left out
+        ];
+        let (c, places) = counted(&heads, true, u16::MAX);
+        assert_eq!((c.lost, c.skipped, c.faults()), (1, 3, 0), "{c:?}");
+        assert!(places.iter().all(|p| *p == Place::Next));
     }
 
     #[test]

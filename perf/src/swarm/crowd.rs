@@ -4,10 +4,10 @@
 use super::datagrams::{Ports, Received};
 use super::session::{Ledger, Session, State};
 use super::speech::{Closing, Wish};
-use super::{Plan, Protocol, nanos};
-use crate::mmsp;
+use super::{Plan, nanos};
 use crate::sys::datagram::{BATCH, Inbox};
 use crate::sys::{self, Epoll, Events};
+use crate::{mmsp, rtsp};
 use socket2::{Domain, Protocol as IpProtocol, SockAddr, Socket, Type};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -24,6 +24,9 @@ const SLOW_RECEIVE_BUFFER: usize = 64 * 1024;
 const DATAGRAMS: u64 = 1 << 32;
 /// Calls to one such socket before others have their turn.
 const CALLS_IN_A_ROW: usize = 64;
+/// How often it is seen who has to say that it lives, and how far apart neighbours do.
+const LOOK_EVERY_NS: u64 = 100_000_000;
+const SPREAD_STEP_NS: u64 = 7_919_000;
 const REMIND_EVERY_NS: u64 = 1_000_000_000;
 /// A session that plays and gets nothing for so long is silent.
 const SILENT_NS: u64 = 2_000_000_000;
@@ -50,6 +53,7 @@ pub(super) struct Crowd<'a> {
     pub start_ns: u64,
     next_slow_ns: u64,
     next_reminder_ns: u64,
+    next_look_ns: u64,
     pub ledger: Ledger,
     /// Slow sessions read as fast as they can.
     pub drain: bool,
@@ -58,9 +62,9 @@ pub(super) struct Crowd<'a> {
 impl<'a> Crowd<'a> {
     pub fn new(plan: &'a Plan) -> io::Result<Crowd<'a>> {
         let epoll = Epoll::new()?;
-        let ports = match plan.protocol {
-            Protocol::Mmsu => Some(Ports::open(plan)?),
-            Protocol::Wmsp | Protocol::Mmst => None,
+        let ports = match plan.protocol.over_udp() {
+            true => Some(Ports::open(plan)?),
+            false => None,
         };
         for (token, fd) in (DATAGRAMS..).zip(ports.iter().flat_map(Ports::descriptors)) {
             epoll.add_read(fd, token)?;
@@ -72,7 +76,11 @@ impl<'a> Crowd<'a> {
             buffer: vec![0; BUFFER],
             reply: Vec::new(),
             ports,
-            inbox: Inbox::new(mmsp::HEAD_MAX),
+            inbox: Inbox::new(if plan.protocol.is_rtsp() {
+                rtsp::HEAD_MAX
+            } else {
+                mmsp::HEAD_MAX
+            }),
             sessions: (0..plan.sessions)
                 .map(|i| Session::new(plan.protocol, plan.is_slow(i)))
                 .collect(),
@@ -80,6 +88,7 @@ impl<'a> Crowd<'a> {
             start_ns: 0,
             next_slow_ns: 0,
             next_reminder_ns: 0,
+            next_look_ns: 0,
             ledger: Ledger::new(plan),
             drain: false,
         })
@@ -112,6 +121,9 @@ impl<'a> Crowd<'a> {
         }
         if self.ports.is_some() && !self.settled() {
             self.remind();
+        }
+        if let Some(every) = self.plan.protocol.keep_alive() {
+            self.keep_alive(nanos(every));
         }
         let n = self
             .epoll
@@ -338,6 +350,36 @@ impl<'a> Crowd<'a> {
                 Ok(()) if self.reply.is_empty() => {}
                 Ok(()) => self.say(index),
                 Err(reason) => self.finish(index, &reason),
+            }
+        }
+    }
+
+    /// Sessions that have to say that they live do so, spread over the time between.
+    fn keep_alive(&mut self, every_ns: u64) {
+        let now = sys::now_ns();
+        if now < self.next_look_ns {
+            return;
+        }
+        self.next_look_ns = now + LOOK_EVERY_NS;
+        for index in 0..self.started {
+            let wish = self.wish(index);
+            let session = &mut self.sessions[index];
+            if session.state != State::Media {
+                continue;
+            }
+            if session.keep_alive_ns == 0 {
+                // Not all at once, and never later than promised.
+                let early = SPREAD_STEP_NS * index as u64 % (every_ns / 2);
+                session.keep_alive_ns = now + every_ns - early;
+            }
+            if now < session.keep_alive_ns {
+                continue;
+            }
+            session.keep_alive_ns = now + every_ns;
+            self.reply.clear();
+            session.speech.keep_alive(&wish, &mut self.reply);
+            if !self.reply.is_empty() {
+                self.say(index);
             }
         }
     }

@@ -25,6 +25,8 @@ pub(super) struct Session {
     pub state: State,
     /// Bytes that a slow session may read now.
     pub allowance: f64,
+    /// When it says next that it lives, if it must.
+    pub keep_alive_ns: u64,
     pub speech: Speech,
     pub track: Track,
 }
@@ -35,8 +37,9 @@ impl Session {
             socket: None,
             state: State::Waiting,
             allowance: 0.0,
+            keep_alive_ns: 0,
             speech: Speech::new(protocol),
-            track: Track::new(slow, protocol == Protocol::Mmsu),
+            track: Track::new(slow, protocol),
         }
     }
 
@@ -61,7 +64,7 @@ pub(super) struct Track {
 }
 
 impl Track {
-    fn new(slow: bool, lossy: bool) -> Track {
+    fn new(slow: bool, protocol: Protocol) -> Track {
         Track {
             slow,
             started_ns: 0,
@@ -69,7 +72,7 @@ impl Track {
             played: false,
             ended: false,
             heard_ns: 0,
-            numbers: Numbers::new(lossy),
+            numbers: Numbers::new(protocol.over_udp(), protocol.sequence_max()),
             timeline: 0,
             own_zero_us: i64::MAX,
             moved: false,
@@ -126,7 +129,7 @@ impl Track {
         let gaps = checks.gaps;
         let place = self.numbers.check(checks, head, packet_size);
         if self.slow && ledger.slow_checks.gaps > gaps {
-            ledger.landings.push(head.location);
+            ledger.landings.extend(head.location);
             ledger.slow_moved += usize::from(!self.moved);
             self.moved = true;
         }

@@ -2,6 +2,7 @@
 //! sockets, its checks and its clock are the same for all of them.
 
 mod mmsp;
+mod rtsp;
 mod wmsp;
 
 use super::{Plan, Protocol, Target};
@@ -78,6 +79,7 @@ pub(super) enum Closing {
 pub(super) enum Speech {
     Wmsp(wmsp::Talk),
     Mmsp(mmsp::Talk),
+    Rtsp(Box<rtsp::Talk>),
 }
 
 impl Speech {
@@ -85,6 +87,7 @@ impl Speech {
         match protocol {
             Protocol::Wmsp => Speech::Wmsp(wmsp::Talk::default()),
             Protocol::Mmst | Protocol::Mmsu => Speech::Mmsp(mmsp::Talk::default()),
+            Protocol::Rtspt | Protocol::Rtspu => Speech::Rtsp(Box::default()),
         }
     }
 
@@ -93,6 +96,7 @@ impl Speech {
         match self {
             Speech::Wmsp(talk) => talk.open(wish, out),
             Speech::Mmsp(talk) => talk.open(wish, out),
+            Speech::Rtsp(talk) => talk.open(wish, out),
         }
     }
 
@@ -108,6 +112,7 @@ impl Speech {
         match self {
             Speech::Wmsp(talk) => talk.hear(wish, data, out, each),
             Speech::Mmsp(talk) => talk.hear(wish, data, out, each),
+            Speech::Rtsp(talk) => talk.hear(wish, data, out, each),
         }
     }
 
@@ -123,14 +128,22 @@ impl Speech {
         match self {
             Speech::Wmsp(_) => Err("a datagram".into()),
             Speech::Mmsp(talk) => talk.hear_datagram(wish, head, len, out, each),
+            Speech::Rtsp(talk) => talk.hear_datagram(wish, head, len, each),
         }
     }
 
     /// Called once a second while media has not come: what got lost is asked for again.
     pub fn remind(&mut self, wish: &Wish<'_>, out: &mut Vec<u8>) -> Result<(), String> {
         match self {
-            Speech::Wmsp(_) => Ok(()),
+            Speech::Wmsp(_) | Speech::Rtsp(_) => Ok(()),
             Speech::Mmsp(talk) => talk.remind(wish, out),
+        }
+    }
+
+    /// Called as often as the protocol wants it while there is media.
+    pub fn keep_alive(&mut self, wish: &Wish<'_>, out: &mut Vec<u8>) {
+        if let Speech::Rtsp(talk) = self {
+            talk.keep_alive(wish, out);
         }
     }
 
@@ -139,6 +152,7 @@ impl Speech {
         match self {
             Speech::Wmsp(talk) => talk.closing(),
             Speech::Mmsp(talk) => talk.closing(),
+            Speech::Rtsp(talk) => talk.closing(),
         }
     }
 }
