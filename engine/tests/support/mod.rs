@@ -10,6 +10,7 @@ pub mod asf;
 mod asf_build;
 pub mod client;
 pub mod mms;
+pub mod rtsp;
 
 use engine::Server;
 use engine::ops::config::Config;
