@@ -152,6 +152,7 @@ fn what_is_missing_is_asked_for_in_bounded_batches() {
         duplicates: 1,
         lost: 0,
         requests: 2,
+        corrected: 0,
     };
     assert_eq!(rig.client.transfer(), transfer);
     rig.pass(Duration::from_secs(60));

@@ -47,7 +47,7 @@ fn description(count: u64, control: &str) -> String {
         packet_size: Some(400),
         types: Types::default(),
         description: Vec::new(),
-        header: asf_build::simple_blob(count, 400, 1000).into(),
+        header: asf_build::simple_blob(count, 400, 1000),
         media: vec![
             section(1, "video"),
             section(2, "audio"),

@@ -17,10 +17,10 @@ use crate::rtsp::sdp_reader::{self, resolve};
 use crate::rtsp::transport::Lower;
 use bytes::Bytes;
 
-/// Reasons of [`IngestEvent::End`]: all was sent, and the operator ended it (NS_E_SERVER_ACCESSDENIED's
-/// neighbour NS_E_CLOSED_ON_SUSPEND: the source was stopped).
+/// Reasons of [`IngestEvent::End`]: all was sent; or the operator ended it, as MMSP says it of a source that is
+/// gone.
 const END: u32 = 0;
-const END_BY_OPERATOR: u32 = 0xC00D_145E;
+const END_BY_OPERATOR: u32 = crate::mmsp::hresult::NS_E_POINT_STOPPED;
 
 const _: () = assert!(LIMITS.body_bytes_max <= HEADER_BYTES_MAX);
 
@@ -97,7 +97,7 @@ impl Client {
         let entries = entries.and_then(Result::ok).unwrap_or_default();
         for (n, (ssrc, sequence)) in self.sources(&entries).into_iter().enumerate() {
             // All streams go with one, mostly: the numbers of the others say nothing.
-            let speaks = |l: &&mut super::Lane| l.ssrc == ssrc && (l.heard || n == 0);
+            let speaks = |l: &&mut super::media::Lane| l.ssrc == ssrc && (l.heard || n == 0);
             if let Some(lane) = self.lanes.iter_mut().find(speaks) {
                 lane.order.stop_at(now, sequence);
             }

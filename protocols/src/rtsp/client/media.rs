@@ -117,7 +117,7 @@ impl Drain {
 impl Client {
     /// A frame on the connection: RTP on the even channel of a pair.
     pub(super) fn frame(&mut self, now: Time, channel: u8, bytes: &[u8]) {
-        if channel % 2 != 0 || !self.takes_media() {
+        if !channel.is_multiple_of(2) || !self.takes_media() {
             return;
         }
         let Ok(packet) = Packet::parse(bytes) else {
@@ -209,7 +209,7 @@ impl Client {
 
     /// Where media begins is not known yet.
     fn awaits_play(&self) -> bool {
-        let play = |k: &super::Kind| *k == super::Kind::Play;
+        let play = |k: &super::link::Kind| *k == super::link::Kind::Play;
         self.link.as_ref().is_some_and(|l| l.has(play))
     }
 

@@ -112,11 +112,9 @@ impl Client {
             Kind::Describe if (300..=305).contains(&status) && status != 304 => {
                 self.redirected(now, status, head);
             }
-            Kind::Describe | Kind::Switch => {
-                if !good {
-                    let name = ask.kind.name();
-                    self.fail(now, format!("status {status} in the reply to {name}"));
-                }
+            Kind::Describe | Kind::Switch if !good => {
+                let name = ask.kind.name();
+                self.fail(now, format!("status {status} in the reply to {name}"));
             }
             // A stop overtook it: what it would have begun has ended before.
             Kind::Play | Kind::Confirm
