@@ -92,6 +92,20 @@ fn cuts_e5_in_both_forms() {
     assert_eq!(padded(&explicit, 80), p1());
 }
 
+/// The length of the packet stays, so it is easily taken for one that has nothing to cut.
+// RTSP-19, RTSP-20, RTSP-21
+#[test]
+fn cuts_a_single_byte_of_padding() {
+    let mut stored = hex("82 00 00 09 5D 01 2E 00 00 00 05 00 82");
+    stored.extend(hex(P1_BODY));
+    stored.push(0);
+    assert_eq!(stored.len(), 64);
+    let mut explicit = hex("82 00 00 41 5D 40 00 2E 00 00 00 05 00 82");
+    explicit.extend(hex(P1_BODY));
+    assert_eq!(cut(Form::ExplicitLength, &stored, 64), explicit);
+    assert_eq!(cut(Form::ExplicitLength, &explicit, 64), explicit);
+}
+
 // ASF-28, ASF-42, WMSP-17
 #[test]
 fn cuts_e6_with_an_explicit_length_in_either_form() {
