@@ -49,7 +49,8 @@ pub fn trim_as(
 }
 
 /// Append the packet at full size, its Packet Length field removed and padding put in, as it is
-/// stored in files. A packet of full size is copied as it is.
+/// stored in files. A packet of full size is copied as it is, but for one whose only peculiarity is a
+/// two-byte Packet Length: [`trim`] makes those out of packets with one byte of padding.
 ///
 /// # Errors
 /// As [`Packet::parse`].
@@ -80,7 +81,10 @@ pub(super) fn trim_parsed(form: Form, packet: &Packet<'_>, packet_size: u32, out
 }
 
 pub(super) fn pad_parsed(packet: &Packet<'_>, packet_size: u32, out: &mut Vec<u8>) {
-    if packet.bytes().len() as u64 == u64::from(packet_size) {
+    let full = packet.bytes().len() as u64 == u64::from(packet_size);
+    let codes = packet.layout().length_flags >> 3 & 0b1111;
+    let gave_way = codes == 0b10_00 && packet.padding() == 0;
+    if full && !gave_way {
         out.extend_from_slice(packet.bytes());
     } else {
         Rewrite::all(packet).fill(packet_size).emit(out);
