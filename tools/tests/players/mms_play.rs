@@ -24,7 +24,7 @@ fn mplayer_dump(url: &str, args: &[&str]) -> Tracks {
 }
 
 /// Fails unless `got` is `want`, or lacks but some of the last units of each track.
-fn assert_nearly_same(what: &str, got: &Tracks, want: &Tracks) {
+pub fn assert_nearly_same(what: &str, got: &Tracks, want: &Tracks) {
     /// A packet of MP3 holds as many.
     const LAST: usize = 20;
     for (track, want) in want {
