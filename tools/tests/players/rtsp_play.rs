@@ -101,7 +101,7 @@ pub fn sink(file: &Path) -> String {
     format!("location={}", file.display())
 }
 
-// RTSP-51, RTSP-110, RTSP-135, RTSP-137, RTSP-138, RTSP-140
+// RTSP-51, RTSP-110, RTSP-135, RTSP-138, RTSP-140
 #[test]
 fn gstreamer_receives_every_payload() {
     need!(Gstreamer, Ffmpeg);

@@ -129,7 +129,6 @@ fn vlc_without_a_module_for_it_is_refused() {
     assert!(!said.contains("Transport:"), "set up: {said}");
 }
 
-// RTSP-02
 #[test]
 fn other_transports_are_refused() {
     need!(Ffmpeg);
