@@ -320,6 +320,27 @@ fn reports() {
     assert_eq!(reports, 2);
 }
 
+// Players look at RTCP first: a goodbye at once would overtake the last media.
+#[test]
+fn goodbyes_do_not_overtake_the_last_datagrams() {
+    let mut b = modern();
+    let (mut c, flow) = plays(&mut b, UDP);
+    let before = b.datagrams.len();
+    b.end(flow);
+    assert_eq!(b.datagrams.len(), before, "too early");
+    b.sleep(Duration::from_millis(200));
+    let said = &b.datagrams[before..];
+    assert_eq!(said.len(), 2);
+    for (to, _, bytes) in said {
+        assert_eq!(to.port() % 2, 1);
+        assert!(rtcp::compound(bytes).any(|p| matches!(p, Ok(rtcp::Packet::Bye(_)))));
+    }
+    // GStreamer's last words.
+    assert_eq!(c.ask(&mut b, "PAUSE", "/", "").status(), 200);
+    assert_eq!(c.ask(&mut b, "TEARDOWN", "/", "").status(), 200);
+    assert_eq!(b.server.session_count(), 0);
+}
+
 #[test]
 fn frames_have_their_own_channels() {
     let mut b = modern();

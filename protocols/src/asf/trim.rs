@@ -24,8 +24,8 @@ pub enum Form {
 ///
 /// The result is never longer than `packet_size`, and never longer than the input, with one
 /// exception: an input that came short and without a Packet Length field gains that field
-/// (RTSP rule 6). A packet that would not become shorter is copied as it is. Nothing is appended
-/// on error.
+/// (RTSP rule 6). A packet that would become longer is copied as it is, and so is one without
+/// padding that keeps its length. Nothing is appended on error.
 ///
 /// # Errors
 /// As [`Packet::parse`].
@@ -49,7 +49,8 @@ pub fn trim_as(
 }
 
 /// Append the packet at full size, its Packet Length field removed and padding put in, as it is
-/// stored in files. A packet of full size is copied as it is.
+/// stored in files. A packet of full size is copied as it is, but for one whose only peculiarity is a
+/// two-byte Packet Length: [`trim`] makes those out of packets with one byte of padding.
 ///
 /// # Errors
 /// As [`Packet::parse`].
@@ -66,7 +67,10 @@ pub(super) fn trim_parsed(form: Form, packet: &Packet<'_>, packet_size: u32, out
     let full = len as u64 == u64::from(packet_size);
     let cut = Rewrite::all(packet).cut(form);
     let lengthless = form == Form::ExplicitLength || !packet.is_multiple();
-    if cut.total() < len {
+    // One byte of padding behind a one-byte field gives way to a Packet Length of the same size: it
+    // has to go, because FFmpeg takes padding for the start of the RTP packet that follows (RTSP-19).
+    let worth = form == Form::ExplicitLength && packet.padding() > 0 && cut.total() == len;
+    if cut.total() < len || worth {
         cut.emit(out);
     } else if full || packet.explicit_length().is_some() || !lengthless {
         out.extend_from_slice(packet.bytes());
@@ -77,7 +81,10 @@ pub(super) fn trim_parsed(form: Form, packet: &Packet<'_>, packet_size: u32, out
 }
 
 pub(super) fn pad_parsed(packet: &Packet<'_>, packet_size: u32, out: &mut Vec<u8>) {
-    if packet.bytes().len() as u64 == u64::from(packet_size) {
+    let full = packet.bytes().len() as u64 == u64::from(packet_size);
+    let codes = packet.layout().length_flags >> 3 & 0b1111;
+    let gave_way = codes == 0b10_00 && packet.padding() == 0;
+    if full && !gave_way {
         out.extend_from_slice(packet.bytes());
     } else {
         Rewrite::all(packet).fill(packet_size).emit(out);

@@ -55,7 +55,7 @@ fn assert_all_but_the_last_packet(what: &str, got: &Tracks, file: &Path) {
 }
 
 /// Fails unless `got` is `want`, or lacks but some of the last units of each track.
-fn assert_nearly_same(what: &str, got: &Tracks, want: &Tracks) {
+pub fn assert_nearly_same(what: &str, got: &Tracks, want: &Tracks) {
     /// A packet of MP3 holds as many.
     const LAST: usize = 20;
     for (track, want) in want {

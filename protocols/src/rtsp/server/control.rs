@@ -21,6 +21,8 @@ impl Server {
         };
         match s.state {
             State::Playing => self.stop_for(now, conn, ex),
+            // GStreamer pauses what has ended before it leaves, and takes a refusal for a failed play.
+            State::Ready if s.is_plain() => self.stopped_for(now, conn, ex),
             // RTSP-95
             State::Ready if s.pause_ok => self.stopped_for(now, conn, ex),
             State::Ready => self.refuse(now, conn, &ex, 455, "PAUSE of what does not play"),

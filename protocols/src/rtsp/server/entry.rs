@@ -21,6 +21,9 @@ use std::time::Duration;
 /// Longest delay of an announcement that a client may ask for (RTSP-84).
 const LAG_MAX_MS: u32 = 15_000;
 
+/// From the last datagram to the goodbyes.
+const GOODBYE_LAG: Duration = Duration::from_millis(200);
+
 impl Server {
     pub(super) fn on_flow(&mut self, now: Time, flow: FlowId, event: FlowEvent) {
         let Some(id) = self.flows.get(&flow).copied() else {
@@ -108,9 +111,20 @@ impl Server {
         }
     }
 
-    /// The flow of single codecs has ended: each source says so.
+    /// The flow of single codecs has ended: each source says so. On datagrams it says so a little
+    /// later, because players (FFmpeg) look at RTCP first and leave what else has come unread.
     fn end_plain(&mut self, now: Time, id: u64) {
-        let Some(s) = self.sessions.get(&id) else {
+        match self.sessions.get(&id).map(|s| s.is_on_connection()) {
+            Some(true) => self.say_goodbye(id),
+            Some(false) => self.timers.arm(Timer::Goodbye(id), now + GOODBYE_LAG),
+            None => {}
+        }
+        self.arm_idle(now, id);
+    }
+
+    /// Nothing is said of a session that plays again.
+    pub(super) fn say_goodbye(&mut self, id: u64) {
+        let Some(s) = self.sessions.get(&id).filter(|s| s.flow.is_none()) else {
             return;
         };
         let (Some(plain), Some(conn)) = (&s.plain, s.conn) else {
@@ -130,7 +144,6 @@ impl Server {
                 });
             }
         }
-        self.arm_idle(now, id);
     }
 
     /// EndOfStream (RTSP-110).

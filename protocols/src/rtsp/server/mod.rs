@@ -167,6 +167,8 @@ enum Timer {
     Lag(u64),
     /// What was sent last need not be sent again any more (RTSP-42).
     Tail(u64),
+    /// The sources of a flow of datagrams say that they have ended.
+    Goodbye(u64),
 }
 
 /// The machine of one core's RTSP port.
@@ -277,6 +279,7 @@ impl Server {
             Timer::Idle(id) => self.expire(now, id),
             Timer::Lag(id) => self.announce_due(now, id),
             Timer::Tail(id) => self.drop_tail(id),
+            Timer::Goodbye(id) => self.say_goodbye(id),
         }
     }
 }

@@ -361,7 +361,12 @@ impl Server {
         let Some(s) = self.sessions.remove(&id) else {
             return;
         };
-        for timer in [Timer::Idle(id), Timer::Lag(id), Timer::Tail(id)] {
+        for timer in [
+            Timer::Idle(id),
+            Timer::Lag(id),
+            Timer::Tail(id),
+            Timer::Goodbye(id),
+        ] {
             self.timers.disarm(timer);
         }
         if let Some(tail) = s.tail {

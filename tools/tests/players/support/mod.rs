@@ -10,7 +10,7 @@ mod vlc;
 pub mod wire;
 
 pub use players::{
-    Libmms, Probe, Tool, Xine, download, downloader, ffmpeg, mplayer, vlc, vlc_dump,
+    Libmms, Probe, Tool, Xine, download, downloader, ffmpeg, gst_launch, mplayer, vlc, vlc_dump,
 };
 pub use process::{Running, TempDir, run, run_until};
 pub use relay::{Recording, Relay, Side};

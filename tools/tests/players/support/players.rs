@@ -24,6 +24,8 @@ pub enum Tool {
     Curl,
     Wget,
     Tshark,
+    /// `gst-launch-1.0` with the elements for RTSP, RTP and ASF.
+    Gstreamer,
 }
 
 impl Tool {
@@ -43,6 +45,9 @@ impl Tool {
             Tool::Curl => on_path("curl"),
             Tool::Wget => on_path("wget"),
             Tool::Tshark => on_path("tshark"),
+            Tool::Gstreamer => {
+                on_path("gst-launch-1.0") && GST_PLUGINS.iter().all(|name| gst_plugin(name))
+            }
         };
         if !found {
             assert!(
@@ -60,6 +65,23 @@ fn on_path(program: &str) -> bool {
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }
 
+/// Of `plugins-good` (`rtspsrc`, `rtph264depay`, `aacparse`, ...) and `plugins-ugly` (`rtpasfdepay`).
+const GST_PLUGINS: [&str; 5] = [
+    "libgstrtsp.so",
+    "libgstrtp.so",
+    "libgstrtpmanager.so",
+    "libgstaudioparsers.so",
+    "libgstasf.so",
+];
+
+/// Whether a plugin lies in `/usr/lib/ARCHITECTURE/gstreamer-1.0/`.
+fn gst_plugin(name: &str) -> bool {
+    let entries = fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    entries
+        .map(|entry| entry.path().join("gstreamer-1.0").join(name))
+        .any(|plugin| plugin.exists())
+}
+
 /// Whether a plugin lies in `/usr/lib/ARCHITECTURE/xine/plugins/VERSION/`.
 fn xine_plugin(name: &str) -> bool {
     let folders = |of: PathBuf| -> Vec<PathBuf> {
@@ -72,6 +94,16 @@ fn xine_plugin(name: &str) -> bool {
     versions
         .into_iter()
         .any(|version| version.join(name).exists())
+}
+
+/// GStreamer, playing `url` by TCP or UDP; `pipeline` takes what its source named `s` gives out.
+pub fn gst_launch(url: &str, transport: &str, pipeline: &[&str]) -> Command {
+    let mut command = Command::new("gst-launch-1.0");
+    command.args(["-q", "rtspsrc", "name=s"]);
+    command.arg(format!("location={url}"));
+    command.arg(format!("protocols={transport}"));
+    command.args(pipeline);
+    command
 }
 
 /// ffmpeg, quiet but for errors.

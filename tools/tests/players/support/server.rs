@@ -124,6 +124,7 @@ pub struct Server {
 struct Ports {
     http: u16,
     mms: u16,
+    rtsp: u16,
     admin: u16,
 }
 
@@ -177,6 +178,11 @@ impl Server {
         format!("{scheme}://127.0.0.1:{}/{path}", self.ports.mms)
     }
 
+    /// `rtsp://` and this server's RTSP address and `path`.
+    pub fn rtsp_url(&self, path: &str) -> String {
+        format!("rtsp://127.0.0.1:{}/{path}", self.ports.rtsp)
+    }
+
     /// Where it serves WMSP and plain HTTP.
     pub fn http_address(&self) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports.http))
@@ -185,6 +191,11 @@ impl Server {
     /// Where it serves MMSP, by TCP and UDP.
     pub fn mms_address(&self) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports.mms))
+    }
+
+    /// Where it serves RTSP.
+    pub fn rtsp_address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports.rtsp))
     }
 
     /// The body of `GET path` on the admin listener, if the answer is 200.
@@ -204,10 +215,15 @@ impl Server {
 }
 
 fn config_text(ports: Ports, dir: &TempDir) -> String {
-    let Ports { http, mms, admin } = ports;
+    let Ports {
+        http,
+        mms,
+        rtsp,
+        admin,
+    } = ports;
     let mut text = format!(
         "[server]\ncores = 2\ndrain_timeout = \"1s\"\ncache_dir = {:?}\n\
-         [listen]\nhttp = [\"127.0.0.1:{http}\"]\nmms = [\"127.0.0.1:{mms}\"]\nrtsp = []\n\
+         [listen]\nhttp = [\"127.0.0.1:{http}\"]\nmms = [\"127.0.0.1:{mms}\"]\nrtsp = [\"127.0.0.1:{rtsp}\"]\n\
          admin = \"127.0.0.1:{admin}\"\n\
          [log]\ndirectory = {:?}\n\
          [[point]]\nname = \"vod\"\nkind = \"on-demand\"\nsource = {:?}\n",
@@ -251,11 +267,12 @@ fn padded_header(padding: usize) -> Vec<u8> {
 /// Ports that were free a moment ago. All are held until all are known, so they differ.
 fn free_ports() -> Ports {
     let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    let (http, admin, (mms, _udp)) = (bind(), bind(), free_twice());
+    let (http, rtsp, admin, (mms, _udp)) = (bind(), bind(), bind(), free_twice());
     let port = |l: &TcpListener| l.local_addr().expect("bound").port();
     Ports {
         http: port(&http),
         mms: port(&mms),
+        rtsp: port(&rtsp),
         admin: port(&admin),
     }
 }
