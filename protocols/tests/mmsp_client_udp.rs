@@ -145,7 +145,6 @@ fn what_is_missing_is_asked_for_in_bounded_batches() {
     assert_eq!(rig.numbers(), (0..42).collect::<Vec<_>>());
     rig.media(inc, 7, 7, true);
     let transfer = Transfer {
-        corrected: 0,
         udp: true,
         received: 3,
         recovered: 39,
