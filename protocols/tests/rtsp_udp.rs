@@ -176,6 +176,9 @@ fn the_last_packets_can_be_asked_for() {
     let flow = b.flow(p.c.conn);
     b.media(flow, 10);
     b.end(flow);
+    // Told when they have had time to arrive.
+    assert!(p.c.got(&mut b).is_empty());
+    b.sleep(Duration::from_millis(300));
     assert_eq!(p.c.got(&mut b)[0].method(), "SET_PARAMETER");
     b.datagram_from("192.0.2.7:4959", &nack(&p, &[9]));
     assert_eq!(b.resent, [vec![9]]);

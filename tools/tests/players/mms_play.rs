@@ -54,18 +54,6 @@ fn assert_all_but_the_last_packet(what: &str, got: &Tracks, file: &Path) {
     }
 }
 
-/// Fails unless `got` is `want`, or lacks but some of the last units of each track.
-pub fn assert_nearly_same(what: &str, got: &Tracks, want: &Tracks) {
-    /// A packet of MP3 holds as many.
-    const LAST: usize = 20;
-    for (track, want) in want {
-        let got = &got[track];
-        let sure = want.len().saturating_sub(LAST);
-        assert!(got.len() >= sure, "{what}: {} units of {track}", got.len());
-        assert!(got[..sure] == want[..sure], "{what}: {track} differs");
-    }
-}
-
 // MMSP-28, MMSP-41, MMSP-58, MMSP-88
 #[test]
 fn ffmpeg_decodes_every_frame() {
@@ -116,8 +104,7 @@ fn vlc_receives_every_payload_by_udp() {
         let want = packets(&file_on_disk(&content(name)), &[]);
         let url = server.mms_url("mmsu", &format!("vod/{name}"));
         let (_dir, file) = vlc_dump(&url, &[], LIMIT);
-        // EndOfStream by TCP may overtake the last datagrams, and it does not wait for them.
-        assert_nearly_same(name, &packets(&file_on_disk(&file), &[]), &want);
+        assert_same(name, &packets(&file_on_disk(&file), &[]), &want);
     }
 }
 
@@ -255,7 +242,7 @@ fn vlc_gets_only_what_it_selected() {
         let limit = format!("--mms-maxbitrate={bandwidth}");
         let url = server.mms_url(scheme, "vod/mbr.wmv");
         let (_dir, file) = vlc_dump(&url, &[&limit], LIMIT);
-        assert_nearly_same(
+        assert_same(
             &format!("{scheme} at {bandwidth}"),
             &packets(&file_on_disk(&file), &[]),
             &selected(video),

@@ -21,7 +21,7 @@ use std::time::Duration;
 /// Longest delay of an announcement that a client may ask for (RTSP-84).
 const LAG_MAX_MS: u32 = 15_000;
 
-/// From the last datagram to the goodbyes.
+/// From the last datagram to the goodbyes, and to EndOfStream.
 const GOODBYE_LAG: Duration = Duration::from_millis(200);
 
 impl Server {
@@ -102,8 +102,34 @@ impl Server {
         }
     }
 
-    /// Media is over (RTSP-112).
+    /// Media is over (RTSP-112). After datagrams it is told a little later: players (GStreamer) stop at
+    /// EndOfStream and leave what else has come unread.
     fn finish(&mut self, now: Time, id: u64, reason: Option<EndReason>) {
+        let draining = self.draining;
+        let Some(s) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        if s.is_on_connection() || draining {
+            return self.tell_end(now, id, reason);
+        }
+        s.ending = Some(reason);
+        self.timers.arm(Timer::Goodbye(id), now + GOODBYE_LAG);
+        self.arm_idle(now, id);
+    }
+
+    /// The last datagrams should have arrived.
+    pub(super) fn on_goodbye(&mut self, now: Time, id: u64) {
+        let Some(s) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        // Nothing is said of a session that plays again.
+        match s.ending.take().filter(|_| s.flow.is_none()) {
+            Some(reason) => self.tell_end(now, id, reason),
+            None => self.say_goodbye(id),
+        }
+    }
+
+    fn tell_end(&mut self, now: Time, id: u64, reason: Option<EndReason>) {
         self.send_end(id, reason);
         self.arm_idle(now, id);
         if let Some(conn) = self.sessions.get(&id).and_then(|s| s.conn) {

@@ -279,7 +279,7 @@ impl Server {
             Timer::Idle(id) => self.expire(now, id),
             Timer::Lag(id) => self.announce_due(now, id),
             Timer::Tail(id) => self.drop_tail(id),
-            Timer::Goodbye(id) => self.say_goodbye(id),
+            Timer::Goodbye(id) => self.on_goodbye(now, id),
         }
     }
 }

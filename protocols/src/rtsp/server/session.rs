@@ -8,6 +8,7 @@ use crate::home::Home;
 use crate::machine::{CloseHow, ConnId, Output, Ticket, Time};
 use crate::media::{FlowCommand, FlowId};
 use crate::rate::bucket::TokenBucket;
+use crate::rtsp::body::EndReason;
 use crate::rtsp::fec::{Encoder, Params};
 use crate::rtsp::transport::{Lower, Spec};
 use crate::wmsp::features::Supported;
@@ -38,6 +39,8 @@ pub(super) struct Session {
     pub state: State,
     /// A Pause in READY is good (RTSP-95).
     pub pause_ok: bool,
+    /// The end that is told when the last datagrams have had time to arrive, and its reason.
+    pub ending: Option<Option<EndReason>>,
     /// An entry was announced and not played since (RTSP-114).
     pub announced: bool,
     /// Path of the presentation.
@@ -219,6 +222,7 @@ impl Session {
             follows: false,
             state: State::Ready,
             pause_ok: false,
+            ending: None,
             announced: false,
             path: path.into(),
             base: base.into(),
