@@ -20,7 +20,7 @@ kind = "on-demand"
 source = "."
 "#;
 
-// RTSP-01, RTSP-17, RTSP-19, RTSP-20, RTSP-21, ASF-58
+// RTSP-01, RTSP-17, RTSP-19, RTSP-20, RTSP-21
 #[test]
 fn a_file_is_the_same_over_tcp_and_udp_and_http() {
     let folder = Folder::with_clip("rtsp-same");

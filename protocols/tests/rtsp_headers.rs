@@ -290,6 +290,7 @@ fn sessions() {
 }
 
 // BW-28
+// BW-55
 #[test]
 fn accelerated_starts() {
     let accel = Accel {
