@@ -41,7 +41,7 @@ fn a_file_is_the_same_over_tcp_and_udp_and_http() {
             scope.spawn(move || {
                 let player = rtsp::Player::play(at, "/vod/clip.wmv", udp);
                 assert!(player.sdp.contains(&format!("a=maxps:{size}")));
-                let got = player.to_the_end(size as usize);
+                let got = player.all_packets(size as usize);
                 for (number, bytes) in &got {
                     let packet = Packet::parse(bytes, size).expect("a packet");
                     assert_eq!(packet.padding(), 0, "packet {number}");

@@ -122,7 +122,7 @@ impl Player {
     }
 
     /// Play to the end. Gives the ASF packets by their LocationIds, in the order of their sequences.
-    pub fn to_the_end(mut self, packet_max: usize) -> BTreeMap<u32, Vec<u8>> {
+    pub fn all_packets(mut self, packet_max: usize) -> BTreeMap<u32, Vec<u8>> {
         let end = self.message();
         assert!(String::from_utf8_lossy(&end.body).contains("EOF: true"));
         self.read_datagrams(&mut vec![0; 70_000]);
