@@ -50,6 +50,14 @@ pub enum StartError {
         /// Why.
         error: io::Error,
     },
+    /// A UDP socket.
+    #[error("cannot have UDP port {address}: {error}{}", hint_of(error))]
+    Datagrams {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
     /// A publishing point.
     #[error("point \"{name}\": {path}: {error}")]
     Point {
@@ -308,8 +316,9 @@ async fn run_core(
         rtp.extend(pair.rtp.into_iter().map(|s| (rtsp::server::RTP, s)));
         rtp.extend(pair.rtcp.into_iter().map(|s| (rtsp::server::RTCP, s)));
     }
-    let on_mms_port = |socket| (mms.channel, socket);
-    let mms_datagrams = sockets.mms_datagrams.into_iter().map(on_mms_port).collect();
+    let channel = mms.channel;
+    let mms_datagrams = sockets.mms_datagrams.into_iter();
+    let mms_datagrams = mms_datagrams.map(|socket| (channel, socket)).collect();
     let fds = [
         serve(
             &shard,
@@ -320,7 +329,7 @@ async fn run_core(
         ),
         serve(
             &shard,
-            Box::new(mmsp::server::Server::new(mms.clone())),
+            Box::new(mmsp::server::Server::new(mms)),
             (Service::Mms, Protocol::Mmst),
             sockets.mms,
             mms_datagrams,

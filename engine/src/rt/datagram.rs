@@ -1,5 +1,6 @@
 //! UDP sockets: bound by hand, read through the ring, written many datagrams at a time.
 
+use super::send::set_option;
 use glommio::net::UdpSocket;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
@@ -343,30 +344,6 @@ fn put_control(to: &mut [u8], level: i32, kind: i32, data: &[u8]) -> usize {
 const _: () = assert!(size_of::<libc::cmsghdr>() == 16 && size_of::<usize>() == 8);
 // in_pktinfo and in6_pktinfo with their headers, after the piece length with its own.
 const _: () = assert!(24 + 40 <= CONTROL_BYTES);
-
-fn set_option(fd: RawFd, level: i32, name: i32, value: i32) -> io::Result<()> {
-    // SAFETY: passes a pointer to a live i32 with its size.
-    let result = unsafe {
-        libc::setsockopt(
-            fd,
-            level,
-            name,
-            (&raw const value).cast(),
-            size_of::<i32>() as libc::socklen_t,
-        )
-    };
-    match result {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
-/// Give a connection up when what was sent to it stays unacknowledged for so long.
-pub fn set_user_timeout(fd: RawFd, timeout: std::time::Duration) {
-    let ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
-    // The connection is served without it too.
-    let _ = set_option(fd, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, ms);
-}
 
 #[cfg(test)]
 mod tests {

@@ -14,13 +14,14 @@ mod send;
 mod system;
 
 pub use alarm::Alarm;
-pub use datagram::{
-    BoundDatagrams, Datagrams, Flushed, Path, Volley, send_datagram, set_user_timeout,
-};
+pub use datagram::{BoundDatagrams, Datagrams, Flushed, Path, Volley, send_datagram};
 pub use doorbell::{Doorbell, DoorbellHandle};
 pub use file::{Block, ReadFile};
 pub use prefetch::prefetch;
-pub use send::{Sent, duplicate, queued_bytes, send, set_send_buffer, shut_down, thread_cpu_time};
+pub use send::{
+    Sent, duplicate, queued_bytes, send, set_send_buffer, set_user_timeout, shut_down,
+    thread_cpu_time,
+};
 pub use system::{allowed_cpus, host_name, lowest_priority, open_beneath, random_seed};
 
 use protocols::machine::Time;

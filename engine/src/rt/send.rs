@@ -3,6 +3,7 @@
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 /// Outcome of [`send`].
 #[derive(Debug)]
@@ -55,16 +56,33 @@ pub fn shut_down(fd: RawFd, how: Shutdown) {
 /// bookkeeping and stops autotuning.
 pub fn set_send_buffer(fd: RawFd, bytes: u32) {
     let value = i32::try_from(bytes).unwrap_or(i32::MAX);
+    // Without it the kernel keeps the buffer that it has.
+    let _ = set_option(fd, libc::SOL_SOCKET, libc::SO_SNDBUF, value);
+}
+
+/// Give a connection up when what was sent to it stays unacknowledged for so long.
+pub fn set_user_timeout(fd: RawFd, timeout: Duration) {
+    let ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+    // The connection is served without it too.
+    let _ = set_option(fd, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, ms);
+}
+
+/// Set a socket option that is a number.
+pub(super) fn set_option(fd: RawFd, level: i32, name: i32, value: i32) -> io::Result<()> {
     // SAFETY: passes a pointer to a live i32 with its size.
-    unsafe {
+    let result = unsafe {
         libc::setsockopt(
             fd,
-            libc::SOL_SOCKET,
-            libc::SO_SNDBUF,
+            level,
+            name,
             (&raw const value).cast(),
             size_of::<i32>() as libc::socklen_t,
         )
     };
+    match result {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Bytes that the kernel holds unsent or unacknowledged.

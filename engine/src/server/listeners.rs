@@ -106,7 +106,7 @@ fn rtp_pair(addresses: &[SocketAddr], from: u16) -> Result<RtpPair, StartError> 
             Err(error) => last = Some(error),
         }
     }
-    Err(last.unwrap_or_else(|| StartError::Listen {
+    Err(last.unwrap_or_else(|| StartError::Datagrams {
         address: addresses[0],
         error: io::Error::other("no UDP ports are left for RTP"),
     }))
@@ -171,7 +171,7 @@ fn both(
 }
 
 fn datagrams(address: SocketAddr, cores: usize) -> Result<Vec<BoundDatagrams>, StartError> {
-    let failed = |error| StartError::Listen { address, error };
+    let failed = |error| StartError::Datagrams { address, error };
     // For the reason of `refuse_taken`.
     drop(UdpSocket::bind(address).map_err(failed)?);
     (0..cores)
@@ -184,8 +184,7 @@ fn refuse_taken(address: SocketAddr) -> Result<(), StartError> {
     if address.port() == 0 {
         return Ok(());
     }
-    let refused: Result<TcpListener, io::Error> = TcpListener::bind(address);
-    match refused {
+    match TcpListener::bind(address) {
         Ok(_) => Ok(()),
         Err(error) => Err(StartError::Listen { address, error }),
     }
