@@ -5,6 +5,7 @@
 //! each connection what the application said about it.
 
 use crate::auth::{Authorization, Challenge, Credentials, Identity, Scheme, ntlm};
+use crate::content::Refusal;
 use crate::http::headers::Headers;
 use std::sync::Arc;
 
@@ -106,5 +107,18 @@ impl Access {
             tired: self.failures >= FAILURES_MAX,
             rejected,
         }
+    }
+}
+
+/// Status and words for a refusal of the application.
+pub(crate) fn explain(refusal: Refusal) -> (u16, &'static str) {
+    match refusal {
+        Refusal::NotFound => (404, "no such content"),
+        Refusal::Forbidden => (403, "forbidden"),
+        Refusal::Busy => (503, "a limit is reached"),
+        Refusal::Unavailable => (503, "the publishing point has no source"),
+        Refusal::Unsupported => (400, "the content cannot be served in this way"),
+        Refusal::Corrupt => (500, "the content is damaged"),
+        Refusal::Internal => (500, "internal error"),
     }
 }

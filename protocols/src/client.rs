@@ -2,6 +2,7 @@
 //! count for their logs.
 
 pub(crate) mod rtt;
+pub(crate) mod url;
 
 use crate::asf;
 use crate::asf::objects::Format;
@@ -164,21 +165,4 @@ pub(crate) fn codecs(header: &asf::Header, kind: StreamKind) -> Vec<String> {
     }
     list.dedup();
     list
-}
-
-/// Host without brackets and port of a URL's authority, whose user and password are left out. What stands
-/// between an address in brackets and the port's colon is taken as part of the port, which it spoils.
-pub(crate) fn split_authority(authority: &str) -> Option<(&str, Option<&str>)> {
-    let authority = authority.rsplit_once('@').map_or(authority, |(_, a)| a);
-    if let Some(rest) = authority.strip_prefix('[') {
-        let (host, rest) = rest.split_once(']')?;
-        return Some(match rest {
-            "" => (host, None),
-            rest => (host, Some(rest.strip_prefix(':').unwrap_or("no colon"))),
-        });
-    }
-    Some(match authority.split_once(':') {
-        Some((host, port)) => (host, Some(port)),
-        None => (authority, None),
-    })
 }

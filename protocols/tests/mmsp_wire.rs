@@ -822,9 +822,10 @@ proptest! {
         let end = (at + with.len()).min(bytes.len());
         bytes.splice(at..end, with);
         let cut = cut % bytes.len();
+        // As text: a damaged position may be a NaN, which is not equal to itself.
         prop_assert_eq!(
-            read::<ToServer>(&bytes),
-            read_in::<ToServer>(&[&bytes[..cut], &bytes[cut..]])
+            format!("{:?}", read::<ToServer>(&bytes)),
+            format!("{:?}", read_in::<ToServer>(&[&bytes[..cut], &bytes[cut..]]))
         );
     }
 }

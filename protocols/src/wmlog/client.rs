@@ -2,6 +2,7 @@
 
 use super::file::utc;
 use super::{Entry, Field, Kind, relay, xml};
+use rand_chacha::rand_core::RngCore;
 
 /// Who plays.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,6 +100,17 @@ pub struct Playback {
 pub fn anonymous_id(session: [u8; 6]) -> String {
     let tail: String = session.iter().map(|b| format!("{b:02X}")).collect();
     format!("{{3300AD50-2C39-46c0-AE0A-{tail}}}")
+}
+
+/// An anonymous id for a session, which its player gets too unless it has one of its own.
+pub(crate) fn identify(rng: &mut impl RngCore, player: &mut Player) -> String {
+    let mut session = [0; 6];
+    rng.fill_bytes(&mut session);
+    let id = anonymous_id(session);
+    if player.id.is_empty() {
+        player.id.clone_from(&id);
+    }
+    id
 }
 
 /// c-quality: per cent of packets that were there in the end (WMLOG-13).

@@ -33,7 +33,7 @@ use crate::rate::packet_pair;
 use crate::version::Version;
 use bytes::Bytes;
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{RngCore, SeedableRng};
+use rand_chacha::rand_core::SeedableRng;
 use std::collections::VecDeque;
 
 /// The driver's only UDP socket.
@@ -163,12 +163,7 @@ impl Client {
     pub fn new(mut config: ClientConfig) -> Result<Client, UrlFault> {
         let url = Url::parse(&config.url)?;
         let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
-        let mut id = [0; 6];
-        rng.fill_bytes(&mut id);
-        let guid = crate::wmlog::client::anonymous_id(id);
-        if config.player.id.is_empty() {
-            config.player.id.clone_from(&guid);
-        }
+        let guid = crate::wmlog::client::identify(&mut rng, &mut config.player);
         let transport = config.transport.unwrap_or(url.scheme.transport());
         Ok(Client {
             state: State::New,

@@ -1,6 +1,7 @@
 //! The URLs that a client of MMSP opens (mmsp.md 1).
 
 use crate::client::Transport;
+use crate::client::url::{self, AuthorityFault};
 use std::fmt;
 
 /// Where a content is.
@@ -41,6 +42,15 @@ pub enum UrlFault {
     Port,
 }
 
+impl From<AuthorityFault> for UrlFault {
+    fn from(fault: AuthorityFault) -> UrlFault {
+        match fault {
+            AuthorityFault::Host => UrlFault::Host,
+            AuthorityFault::Port => UrlFault::Port,
+        }
+    }
+}
+
 const PORT: u16 = 1755;
 
 impl Scheme {
@@ -70,28 +80,16 @@ impl Url {
     /// # Errors
     /// Says which part cannot be used.
     pub fn parse(text: &str) -> Result<Url, UrlFault> {
-        let (scheme, rest) = text.trim().split_once("://").ok_or(UrlFault::Scheme)?;
+        let (scheme, authority, local) = url::split(text).ok_or(UrlFault::Scheme)?;
         let schemes = [Scheme::Mms, Scheme::Mmst, Scheme::Mmsu];
         let scheme = schemes
             .into_iter()
             .find(|s| s.name().eq_ignore_ascii_case(scheme))
             .ok_or(UrlFault::Scheme)?;
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let (authority, local) = rest.split_at(end);
-        let (host, port) = crate::client::split_authority(authority).ok_or(UrlFault::Host)?;
-        let port = match port {
-            None | Some("") => PORT,
-            Some(text) => match text.parse() {
-                Ok(port @ 1..) if text.bytes().all(|b| b.is_ascii_digit()) => port,
-                _ => return Err(UrlFault::Port),
-            },
-        };
-        if host.is_empty() || !host.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(UrlFault::Host);
-        }
+        let (host, port) = url::host_and_port(authority, PORT)?;
         Ok(Url {
             scheme,
-            host: host.to_owned(),
+            host,
             port,
             name: name(local),
         })
@@ -112,14 +110,7 @@ impl fmt::Display for Url {
 
 /// `host`, and `:port` unless it is the usual one.
 pub(super) fn authority(host: &str, port: u16) -> String {
-    let host = match host.contains(':') {
-        true => format!("[{host}]"),
-        false => host.to_owned(),
-    };
-    match port {
-        PORT => host,
-        port => format!("{host}:{port}"),
-    }
+    url::authority(host, port, PORT)
 }
 
 fn name(local: &str) -> String {

@@ -169,12 +169,7 @@ impl Client {
     pub fn new(mut config: ClientConfig) -> Result<Client, UrlFault> {
         let url = Url::parse(&config.url)?;
         let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
-        let mut id = [0; 6];
-        rng.fill_bytes(&mut id);
-        let guid = crate::wmlog::client::anonymous_id(id);
-        if config.player.id.is_empty() {
-            config.player.id.clone_from(&guid);
-        }
+        let guid = crate::wmlog::client::identify(&mut rng, &mut config.player);
         let transport = config.transport.unwrap_or(url.scheme.transport());
         let has_port = config.media_port != 0;
         let udp = match transport {

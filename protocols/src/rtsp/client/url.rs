@@ -1,6 +1,7 @@
 //! The URLs that a client opens (rtsp-wme.md 1).
 
-use crate::client::{Transport, split_authority};
+use crate::client::Transport;
+use crate::client::url::{self, AuthorityFault, target};
 use std::fmt;
 
 /// Where a content is.
@@ -58,6 +59,15 @@ pub enum UrlFault {
     Port,
 }
 
+impl From<AuthorityFault> for UrlFault {
+    fn from(fault: AuthorityFault) -> UrlFault {
+        match fault {
+            AuthorityFault::Host => UrlFault::Host,
+            AuthorityFault::Port => UrlFault::Port,
+        }
+    }
+}
+
 const PORT: u16 = 554;
 
 impl Url {
@@ -67,26 +77,14 @@ impl Url {
     /// # Errors
     /// Says which part cannot be used.
     pub fn parse(text: &str) -> Result<Url, UrlFault> {
-        let (scheme, rest) = text.trim().split_once("://").ok_or(UrlFault::Scheme)?;
+        let (scheme, authority, local) = url::split(text).ok_or(UrlFault::Scheme)?;
         let known = |(_, name): &&(Scheme, &str)| name.eq_ignore_ascii_case(scheme);
         let scheme = Scheme::ALL.iter().find(known);
         let scheme = scheme.map(|(s, _)| *s).ok_or(UrlFault::Scheme)?;
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let (authority, local) = rest.split_at(end);
-        let (host, port) = split_authority(authority).ok_or(UrlFault::Host)?;
-        let port = match port {
-            None | Some("") => PORT,
-            Some(text) => match text.parse() {
-                Ok(port @ 1..) if text.bytes().all(|b| b.is_ascii_digit()) => port,
-                _ => return Err(UrlFault::Port),
-            },
-        };
-        if host.is_empty() || !host.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(UrlFault::Host);
-        }
+        let (host, port) = url::host_and_port(authority, PORT)?;
         Ok(Url {
             scheme,
-            host: host.to_owned(),
+            host,
             port,
             target: target(local),
         })
@@ -107,29 +105,7 @@ impl fmt::Display for Url {
 
 /// `host`, and `:port` unless it is the usual one.
 pub(super) fn authority(host: &str, port: u16) -> String {
-    let host = match host.contains(':') {
-        true => format!("[{host}]"),
-        false => host.to_owned(),
-    };
-    match port {
-        PORT => host,
-        port => format!("{host}:{port}"),
-    }
-}
-
-fn target(local: &str) -> String {
-    let local = local.split('#').next().unwrap_or("");
-    let mut out = String::with_capacity(local.len() + 1);
-    if !local.starts_with('/') {
-        out.push('/');
-    }
-    for byte in local.bytes() {
-        match byte {
-            b'"' | b'<' | b'>' | 0..=b' ' | 0x7F.. => out.push_str(&format!("%{byte:02X}")),
-            byte => out.push(char::from(byte)),
-        }
-    }
-    out
+    url::authority(host, port, PORT)
 }
 
 #[cfg(test)]

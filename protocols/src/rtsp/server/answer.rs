@@ -3,13 +3,14 @@
 use super::Server;
 use super::request::{Exchange, Kind};
 use super::session::id_text;
+use crate::access;
 use crate::content::{Content, Refusal};
 use crate::machine::{ConnId, Output, Report, Time};
 use crate::rtsp::cache_control::CacheControl;
 use crate::rtsp::fields::Session as SessionValue;
 use crate::rtsp::head;
 use crate::wmsp::features::{self, Supported};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// Methods that are answered.
 pub(super) const PUBLIC: &str =
@@ -212,40 +213,18 @@ impl Server {
     }
 }
 
-/// Status and words for a refusal of the application.
+/// Status and words for a refusal of the application; RTSP has a status more than HTTP for one.
 pub(super) fn explain(refusal: Refusal) -> (u16, &'static str) {
+    let (status, why) = access::explain(refusal);
     match refusal {
-        Refusal::NotFound => (404, "no such content"),
-        Refusal::Forbidden => (403, "forbidden"),
-        Refusal::Busy => (503, "a limit is reached"),
-        Refusal::Unavailable => (503, "the publishing point has no source"),
-        Refusal::Unsupported => (415, "the content cannot be served in this way"),
-        Refusal::Corrupt => (500, "the content is damaged"),
-        Refusal::Internal => (500, "internal error"),
+        Refusal::Unsupported => (415, why),
+        _ => (status, why),
     }
 }
 
 /// `Date`, from the time since 1970 (RFC 7231, 7.1.1.1).
 fn http_date(since_1970: Duration) -> String {
-    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
-    let seconds = since_1970.as_secs();
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // Days since 1 March of the year 0, in eras of 400 years.
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let day_of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let month0 = if month < 10 { month + 2 } else { month - 10 };
-    let year = era * 400 + year_of_era + u64::from(month0 < 2);
-    let week_day = DAYS[(days % 7) as usize];
-    let month = MONTHS[(month0 % 12) as usize];
-    let (h, m, s) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{week_day}, {day:02} {month} {year} {h:02}:{m:02}:{s:02} GMT")
+    httpdate::fmt_http_date(UNIX_EPOCH + since_1970)
 }
 
 #[cfg(test)]

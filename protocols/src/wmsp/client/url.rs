@@ -1,6 +1,6 @@
 //! The URLs that a client opens.
 
-use crate::client::split_authority;
+use crate::client::url::{self, AuthorityFault, target};
 use std::fmt;
 
 /// Where a content is: what of a URL goes into requests.
@@ -28,34 +28,31 @@ pub enum UrlFault {
     Port,
 }
 
+impl From<AuthorityFault> for UrlFault {
+    fn from(fault: AuthorityFault) -> UrlFault {
+        match fault {
+            AuthorityFault::Host => UrlFault::Host,
+            AuthorityFault::Port => UrlFault::Port,
+        }
+    }
+}
+
 const PORT: u16 = 80;
 
 impl Url {
     /// Read an absolute URL. Users, passwords and fragments are left out; what must not stand in a
     /// request line is percent-encoded.
     pub fn parse(text: &str) -> Result<Url, UrlFault> {
-        let (scheme, rest) = text.trim().split_once("://").ok_or(UrlFault::Scheme)?;
+        let (scheme, authority, local) = url::split(text).ok_or(UrlFault::Scheme)?;
         if !["http", "mms", "mmsh"]
             .iter()
             .any(|s| s.eq_ignore_ascii_case(scheme))
         {
             return Err(UrlFault::Scheme);
         }
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let (authority, local) = rest.split_at(end);
-        let (host, port) = split_authority(authority).ok_or(UrlFault::Host)?;
-        let port = match port {
-            None | Some("") => PORT,
-            Some(text) => match text.parse() {
-                Ok(port @ 1..) if text.bytes().all(|b| b.is_ascii_digit()) => port,
-                _ => return Err(UrlFault::Port),
-            },
-        };
-        if host.is_empty() || !host.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(UrlFault::Host);
-        }
+        let (host, port) = url::host_and_port(authority, PORT)?;
         Ok(Url {
-            host: host.to_owned(),
+            host,
             port,
             target: target(local),
         })
@@ -84,14 +81,7 @@ impl Url {
 
     /// The value of `Host`.
     pub fn authority(&self) -> String {
-        let host = match self.host.contains(':') {
-            true => format!("[{}]", self.host),
-            false => self.host.clone(),
-        };
-        match self.port {
-            PORT => host,
-            port => format!("{host}:{port}"),
-        }
+        url::authority(&self.host, self.port, PORT)
     }
 }
 
@@ -99,21 +89,6 @@ impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "http://{}{}", self.authority(), self.target)
     }
-}
-
-fn target(local: &str) -> String {
-    let local = local.split('#').next().unwrap_or("");
-    let mut out = String::with_capacity(local.len() + 1);
-    if !local.starts_with('/') {
-        out.push('/');
-    }
-    for byte in local.bytes() {
-        match byte {
-            b'"' | b'<' | b'>' | 0..=b' ' | 0x7F.. => out.push_str(&format!("%{byte:02X}")),
-            byte => out.push(char::from(byte)),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

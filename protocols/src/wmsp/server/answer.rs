@@ -2,7 +2,7 @@
 
 use super::Server;
 use super::exchange::Exchange;
-use crate::content::{Content, Refusal};
+use crate::content::Content;
 use crate::http::head::Method;
 use crate::http::reply::{self, ReplyHead};
 use crate::machine::{CloseHow, ConnId, Output, Report, Time};
@@ -164,18 +164,5 @@ impl Server {
         if close {
             self.close(now, conn, CloseHow::Flush, None);
         }
-    }
-}
-
-/// Status and words for a refusal of the application.
-pub(super) fn explain(refusal: Refusal) -> (u16, &'static str) {
-    match refusal {
-        Refusal::NotFound => (404, "no such content"),
-        Refusal::Forbidden => (403, "forbidden"),
-        Refusal::Busy => (503, "a limit is reached"),
-        Refusal::Unavailable => (503, "the publishing point has no source"),
-        Refusal::Unsupported => (400, "the content cannot be served in this way"),
-        Refusal::Corrupt => (500, "the content is damaged"),
-        Refusal::Internal => (500, "internal error"),
     }
 }

@@ -1,10 +1,10 @@
 //! One request on its way to its reply.
 
-use super::answer::explain;
 use super::conn::{Job, OpenBody, Stage};
 use super::session::State;
 use super::timers::Timer;
 use super::{Asker, Server};
+use crate::access::explain;
 use crate::content::{Answer, Content, OpenRequest, Protocol, Question, Selection};
 use crate::home::Home;
 use crate::http::head::{Method, Version};

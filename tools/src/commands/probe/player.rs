@@ -111,11 +111,7 @@ pub fn wmsp(args: &Args, url: &str) -> Result<Driver<wmsp::client::Client>, Stri
         config.version.clone_from(version);
     }
     let client = wmsp::client::Client::new(config).map_err(|e| format!("{url}: {e}"))?;
-    let driver = Driver::new(client);
-    Ok(match args.packet_pair {
-        true => driver.precise(Gaps::Short),
-        false => driver,
-    })
+    Ok(driving(client, args, Gaps::Short))
 }
 
 /// A client of MMS.
@@ -140,10 +136,7 @@ pub fn mmsp(args: &Args, url: &str) -> Result<Driver<mmsp::client::Client>, Stri
         config.version.clone_from(version);
     }
     let client = mmsp::client::Client::new(config).map_err(|e| format!("{url}: {e}"))?;
-    let mut driver = Driver::new(client);
-    if args.packet_pair {
-        driver = driver.precise(Gaps::RoundTrip);
-    }
+    let driver = driving(client, args, Gaps::RoundTrip);
     driver.with_datagrams(datagrams)
 }
 
@@ -175,12 +168,18 @@ pub fn rtsp(args: &Args, url: &str) -> Result<Driver<rtsp::client::Client>, Stri
         config.version.clone_from(version);
     }
     let client = rtsp::client::Client::new(config).map_err(|e| format!("{url}: {e}"))?;
-    let mut driver = Driver::new(client);
-    if args.packet_pair {
-        driver = driver.precise(Gaps::RoundTrip);
-    }
+    let driver = driving(client, args, Gaps::RoundTrip);
     let [media, rtx] = sockets;
     driver.with_datagrams(media)?.with_datagrams(rtx)
+}
+
+/// A driver that times the beginning of connections if a packet pair is asked for.
+fn driving<M: Machine>(machine: M, args: &Args, gaps: Gaps) -> Driver<M> {
+    let driver = Driver::new(machine);
+    match args.packet_pair {
+        true => driver.precise(gaps),
+        false => driver,
+    }
 }
 
 impl Args {
