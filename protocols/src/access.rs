@@ -116,6 +116,7 @@ pub(crate) fn explain(refusal: Refusal) -> (u16, &'static str) {
         Refusal::NotFound => (404, "no such content"),
         Refusal::Forbidden => (403, "forbidden"),
         Refusal::Busy => (503, "a limit is reached"),
+        Refusal::Taken => (409, "another encoder publishes there"),
         Refusal::Unavailable => (503, "the publishing point has no source"),
         Refusal::Unsupported => (400, "the content cannot be served in this way"),
         Refusal::Corrupt => (500, "the content is damaged"),

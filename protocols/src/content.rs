@@ -3,6 +3,7 @@
 //! Everything here is said in terms of content and publishing points; no protocol's wire terms.
 
 use crate::auth::{Challenge, Credentials, Identity};
+use crate::machine::CoreId;
 use bytes::Bytes;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,6 +30,33 @@ pub enum Question {
     /// [`Answer::Opened`] (the old id stays valid until released) or
     /// [`Answer::Refused`] with [`Refusal::NotFound`]: nothing follows.
     NextEntry(ContentId),
+    /// May this peer be the source of the point that this URL names? Answered by [`Answer::Publishing`],
+    /// [`Answer::Elsewhere`], [`Answer::Moved`], [`Answer::Challenge`] or [`Answer::Refused`]. What it
+    /// then sends goes out as [`crate::machine::Output::Ingest`] under `session`.
+    Publish(PublishRequest),
+}
+
+/// See [`Question::Publish`].
+#[derive(Clone, Debug)]
+pub struct PublishRequest {
+    /// The machine's number for the session, not used for another one. Asking again with the number of
+    /// a session that publishes changes `destroy` and checks the rest anew.
+    pub session: u64,
+    /// As in [`OpenRequest`].
+    pub path: String,
+    /// Value of `Host`; may be empty.
+    pub authority: String,
+    /// The peer.
+    pub peer: SocketAddr,
+    /// What it calls itself.
+    pub user_agent: String,
+    /// What the peer gave to prove who it is.
+    pub credentials: Option<Credentials>,
+    /// Path of the point whose settings a new one takes, if the point does not exist; starts with `/`,
+    /// percent-decoding not yet applied.
+    pub template: Option<String>,
+    /// The point is to go with the session, if it came into being for it.
+    pub destroy: bool,
 }
 
 /// The protocol family of a session, for counters, logs and limits.
@@ -46,6 +74,10 @@ pub enum Protocol {
     Rtspt,
     /// RTSP, media over UDP.
     Rtspu,
+    /// Pushed by an encoder over HTTP.
+    Push,
+    /// Server to server.
+    Msbd,
 }
 
 impl Protocol {
@@ -54,7 +86,7 @@ impl Protocol {
         match self {
             Protocol::Mmst | Protocol::Mmsu => Protocol::Mmsu,
             Protocol::Rtspt | Protocol::Rtspu => Protocol::Rtspu,
-            Protocol::Wmsp | Protocol::Http => self,
+            Protocol::Wmsp | Protocol::Http | Protocol::Push | Protocol::Msbd => self,
         }
     }
 
@@ -67,6 +99,8 @@ impl Protocol {
             Protocol::Mmsu => "mmsu",
             Protocol::Rtspt => "rtspt",
             Protocol::Rtspu => "rtspu",
+            Protocol::Push => "push",
+            Protocol::Msbd => "msbd",
         }
     }
 }
@@ -159,6 +193,10 @@ pub enum Answer {
         /// Body.
         body: Bytes,
     },
+    /// The peer is the source now.
+    Publishing,
+    /// The point's packets are made on that core: hand the connection over and ask there.
+    Elsewhere(CoreId),
     /// Cue found.
     Cued(Box<Cue>),
     /// It may be had.
@@ -186,6 +224,8 @@ pub enum Refusal {
     Forbidden,
     /// A limit is reached.
     Busy,
+    /// Another one publishes there.
+    Taken,
     /// The point exists but is stopped or has no source now.
     Unavailable,
     /// The content cannot be served in the way asked for.

@@ -21,7 +21,7 @@
 //!    and the machine has already forgotten it. A flow on a closed connection is dropped silently.
 //!    After `Input::Closed` the machine must not name the connection again.
 
-use crate::content::{Answer, ContentId, Question};
+use crate::content::{Answer, ContentId, Question, Refusal};
 use crate::media::{FlowCommand, FlowEvent, FlowId, Ingest};
 use bytes::Bytes;
 use std::net::SocketAddr;
@@ -86,6 +86,10 @@ pub enum Service {
     Mms,
     /// The RTSP port's.
     Rtsp,
+    /// WMHTTP: encoders that push. Their connections arrive on the HTTP port.
+    Push,
+    /// The MSBD ports'.
+    Msbd,
 }
 
 /// What happens to a machine.
@@ -136,6 +140,14 @@ pub enum Input<'a> {
         flow: FlowId,
         /// What.
         event: FlowEvent,
+    },
+    /// The application takes back what [`crate::content::Answer::Publishing`] gave: another publisher
+    /// takes over, or the operator ended it. The session is over; [`Output::Withdraw`] is not expected.
+    Evict {
+        /// The machine's number of the session, as the question had it.
+        session: u64,
+        /// Why, for the status shown to the peer.
+        why: Refusal,
     },
     /// The server is being drained: take no new sessions, finish what runs.
     Drain,
@@ -221,6 +233,13 @@ pub enum Output {
         /// TCP port.
         port: u16,
     },
+    /// Client machines: receive what is sent to a group, on one of the driver's UDP sockets.
+    Join {
+        /// On which socket.
+        channel: Channel,
+        /// The group's address and port.
+        group: SocketAddr,
+    },
     /// Ask the application.
     Ask {
         /// Comes back with the answer.
@@ -242,6 +261,14 @@ pub enum Output {
     },
     /// Media that arrived from the peer (client and ingest machines).
     Ingest(Ingest),
+    /// The session that was given a point to publish to is over. What it published stays, viewers are told
+    /// by the events before.
+    Withdraw {
+        /// The machine's number of the session, as the question had it.
+        session: u64,
+        /// The peer wants the point gone if it came into being for this session.
+        destroy: bool,
+    },
     /// Something worth recording, off the media path.
     Report(Box<Report>),
     /// Nothing more to do until the given time (`None`: until the next input).

@@ -95,6 +95,28 @@ pub trait Framer: std::fmt::Debug {
     fn keeps_padding(&self) -> bool;
 }
 
+/// Makes the datagrams of a multicast group out of one live stream. The driver owns pacing and socket; a
+/// caster sees every packet once, in order, at the time when it leaves.
+pub trait Caster: std::fmt::Debug {
+    /// A new entry begins: the first one, one with another header, or one with the same header after a
+    /// break in the timeline. `entry` differs from the one before. Datagrams that close the entry before
+    /// (parity) go to `sink`.
+    fn entry(&mut self, entry: u32, header: &Bytes, sink: &mut dyn FnMut(&[u8]));
+
+    /// One packet leaves. `packet` is as [`Caster::keeps_padding`] asks for.
+    fn packet(&mut self, meta: &PacketMeta, packet: &[u8], sink: &mut dyn FnMut(&[u8]));
+
+    /// Nothing comes for now, or ever: close what is open.
+    fn pause(&mut self, sink: &mut dyn FnMut(&[u8]));
+
+    /// What says that the sender is alive while nothing is sent, if the protocol has that.
+    fn beacon(&self) -> Option<&[u8]>;
+
+    /// True if packets must come at full size with their padding; otherwise as
+    /// [`crate::asf::trim`] makes them.
+    fn keeps_padding(&self) -> bool;
+}
+
 /// How packets are paced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
@@ -163,6 +185,9 @@ pub struct FlowStart {
     pub rate_milli: i32,
     /// Send-time span after which the flow ends, ms.
     pub max_duration: Option<u32>,
+    /// No packet of live content may be missing: where others are moved forward because they lag, this one
+    /// ends with [`FlowEnd::Lagged`].
+    pub whole: bool,
     /// The protocol's framing.
     pub framer: Box<dyn Framer>,
 }
@@ -203,6 +228,8 @@ pub enum FlowEnd {
     Finished,
     /// The source of a live content is gone, or a file could not be read further.
     SourceLost,
+    /// The peer does not take it as fast as it comes; only where [`FlowStart::whole`] is set.
+    Lagged,
 }
 
 /// What a flow did so far.

@@ -172,8 +172,12 @@ impl<M: Machine> Driver<M> {
                         datagrams.send(&bytes, peer);
                     }
                 }
+                Output::Join { group, .. } => {
+                    self.faults.push(format!("cannot join {group}"));
+                }
                 // A client machine serves nobody.
                 Output::Pass { .. }
+                | Output::Withdraw { .. }
                 | Output::Switch { .. }
                 | Output::Move { .. }
                 | Output::Ask { .. }

@@ -114,7 +114,10 @@ fn carry_out(shard: &Rc<Shard>, number: u8, front: &Front, output: Output, now: 
             service,
             unread,
         } => switch(shard, conn, service, unread),
-        Output::Connect { .. } | Output::Ingest(_) => {
+        Output::Connect { .. }
+        | Output::Join { .. }
+        | Output::Ingest(_)
+        | Output::Withdraw { .. } => {
             tracing::error!("a server machine asked for what this front end does not have");
         }
         Output::Idle(_) => {}

@@ -120,6 +120,8 @@ pub enum RefusedReason {
     Memory,
     /// Another limit.
     Busy,
+    /// Another encoder publishes there.
+    Taken,
     /// The point is stopped, disabled or without a source.
     Unavailable,
     /// Cannot be served in the way asked for.
@@ -136,7 +138,7 @@ pub enum RefusedReason {
 
 impl RefusedReason {
     /// Every reason, in the order of the enum.
-    pub const ALL: [RefusedReason; 15] = [
+    pub const ALL: [RefusedReason; 16] = [
         RefusedReason::NotFound,
         RefusedReason::Forbidden,
         RefusedReason::Credentials,
@@ -146,6 +148,7 @@ impl RefusedReason {
         RefusedReason::ConnectionsPerAddress,
         RefusedReason::Memory,
         RefusedReason::Busy,
+        RefusedReason::Taken,
         RefusedReason::Unavailable,
         RefusedReason::Unsupported,
         RefusedReason::Corrupt,
@@ -166,6 +169,7 @@ impl RefusedReason {
             RefusedReason::ConnectionsPerAddress => "connections_per_address",
             RefusedReason::Memory => "memory",
             RefusedReason::Busy => "busy",
+            RefusedReason::Taken => "taken",
             RefusedReason::Unavailable => "unavailable",
             RefusedReason::Unsupported => "unsupported",
             RefusedReason::Corrupt => "corrupt",
@@ -182,6 +186,7 @@ impl From<Refusal> for RefusedReason {
             Refusal::NotFound => RefusedReason::NotFound,
             Refusal::Forbidden => RefusedReason::Forbidden,
             Refusal::Busy => RefusedReason::Busy,
+            Refusal::Taken => RefusedReason::Taken,
             Refusal::Unavailable => RefusedReason::Unavailable,
             Refusal::Unsupported => RefusedReason::Unsupported,
             Refusal::Corrupt => RefusedReason::Corrupt,

@@ -38,6 +38,7 @@ pub async fn answer(shard: &Rc<Shard>, question: Question) -> Answer {
         Question::Open(request) => open(shard, request).await,
         Question::Recheck(question) => recheck(shard, question).await,
         Question::Cue(request) => cue(shard, &request).await,
+        Question::Publish(_) => Err(Refusal::Unsupported),
         // Server-side playlists have more than one entry; files and broadcasts do not.
         Question::NextEntry(_) => Err(Refusal::NotFound),
     };

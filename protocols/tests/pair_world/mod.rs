@@ -527,6 +527,7 @@ impl<C: Player, S: Machine> World<C, S> {
             },
             Question::Cue(cue) => self.cue(&cue),
             Question::Recheck(_) => Answer::Allowed,
+            Question::Publish(_) => Answer::Publishing,
         }
     }
 

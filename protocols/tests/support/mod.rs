@@ -83,6 +83,8 @@ pub struct Bench<S> {
     pub slow: bool,
     pub unanswered: VecDeque<(Ticket, Question)>,
     pub opens: Vec<OpenRequest>,
+    /// What publishers asked for.
+    pub publishes: Vec<PublishRequest>,
     pub cues: Vec<CueRequest>,
     pub flows: BTreeMap<FlowId, Flow>,
     /// Each write, by connection.
@@ -197,6 +199,7 @@ impl<S: Machine> Bench<S> {
             slow: false,
             unanswered: VecDeque::new(),
             opens: Vec::new(),
+            publishes: Vec::new(),
             cues: Vec::new(),
             flows: BTreeMap::new(),
             writes: BTreeMap::new(),
@@ -485,6 +488,7 @@ impl<S: Machine> Bench<S> {
                             self.cues.push(c.clone());
                         }
                         Question::NextEntry(c) => assert!(self.held.contains_key(c)),
+                        Question::Publish(p) => self.publishes.push(p.clone()),
                         Question::Recheck(r) => {
                             assert!(self.held.contains_key(&r.content));
                             self.rechecks += 1;
@@ -618,6 +622,7 @@ impl<S: Machine> Bench<S> {
     fn answer_freely(&mut self, question: Question) -> Answer {
         match question {
             Question::Recheck(_) => Answer::Allowed,
+            Question::Publish(_) => Answer::Publishing,
             Question::Open(open) => match self.points.get(&open.path).cloned() {
                 Some(Point::Media(content)) => self.hand_out(content),
                 Some(Point::Moved(url)) => Answer::Moved { url: url.into() },

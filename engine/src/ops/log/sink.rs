@@ -291,9 +291,10 @@ fn directory_name(point: Option<&str>) -> PathBuf {
 
 fn scheme(protocol: Protocol) -> &'static str {
     match protocol {
-        Protocol::Wmsp | Protocol::Http => "http",
+        Protocol::Wmsp | Protocol::Http | Protocol::Push => "http",
         Protocol::Mmst | Protocol::Mmsu => "mms",
         Protocol::Rtspt | Protocol::Rtspu => "rtsp",
+        Protocol::Msbd => "msbd",
     }
 }
 

@@ -80,7 +80,9 @@ impl Server {
         let goes_on = open.rate_milli > 0 && !open.limited && self.tells_of_entries();
         let content = open.content.id;
         match end {
-            FlowEnd::SourceLost => self.end_of_stream(now, conn, hresult::NS_E_POINT_STOPPED),
+            FlowEnd::SourceLost | FlowEnd::Lagged => {
+                self.end_of_stream(now, conn, hresult::NS_E_POINT_STOPPED);
+            }
             FlowEnd::Finished if goes_on => {
                 let ticket = self.ask(conn, Question::NextEntry(content));
                 if let Some(c) = self.conns.get_mut(&conn) {

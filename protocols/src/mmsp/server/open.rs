@@ -341,7 +341,7 @@ fn open_result(refusal: Refusal) -> (u32, u16, &'static str) {
     match refusal {
         Refusal::NotFound => (hresult::NS_E_FILE_NOT_FOUND, 404, "no such content"),
         Refusal::Forbidden => (hresult::E_ACCESSDENIED, 403, "access denied"),
-        Refusal::Busy => (hresult::NS_E_NETWORK_BUSY, 503, "a limit is reached"),
+        Refusal::Busy | Refusal::Taken => (hresult::NS_E_NETWORK_BUSY, 503, "a limit is reached"),
         Refusal::Unavailable => (hresult::NS_E_NO_STREAM, 503, "no source now"),
         Refusal::Unsupported => (hresult::NS_E_INVALID_REQUEST, 500, "not over MMS"),
         Refusal::Corrupt => (

@@ -345,6 +345,7 @@ impl Server {
             },
             rate_milli: open.rate_milli,
             max_duration: span,
+            whole: false,
             framer: Box::new(framer),
         };
         self.flows.insert(id, conn);

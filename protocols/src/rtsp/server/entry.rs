@@ -92,7 +92,7 @@ impl Server {
                 // Nothing is asked of the client until the answer is there.
                 self.arm_idle(now, id);
             }
-            FlowEnd::Finished | FlowEnd::SourceLost => self.finish(now, id, None),
+            FlowEnd::Finished | FlowEnd::SourceLost | FlowEnd::Lagged => self.finish(now, id, None),
         }
     }
 

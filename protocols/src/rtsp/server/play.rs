@@ -333,6 +333,7 @@ impl Server {
             },
             rate_milli,
             max_duration,
+            whole: false,
             framer,
         };
         self.flows.insert(flow, id);

@@ -427,7 +427,10 @@ impl Machine for Client {
             }
             Input::Timeout => self.timeout(now),
             Input::Drain => self.finish(now),
-            Input::Datagram { .. } | Input::Answer { .. } | Input::Flow { .. } => {}
+            Input::Datagram { .. }
+            | Input::Answer { .. }
+            | Input::Flow { .. }
+            | Input::Evict { .. } => {}
         }
     }
 

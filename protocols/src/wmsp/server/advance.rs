@@ -63,7 +63,7 @@ impl Server {
             return;
         };
         match end {
-            FlowEnd::SourceLost => self.finish(now, id, reason::FAILED),
+            FlowEnd::SourceLost | FlowEnd::Lagged => self.finish(now, id, reason::FAILED),
             FlowEnd::Finished if play.rate_milli < 0 => self.finish(now, id, reason::RECEDING),
             // The client wanted no more than this.
             FlowEnd::Finished if play.limited => self.finish(now, id, reason::OK),

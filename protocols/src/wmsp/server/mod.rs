@@ -220,6 +220,8 @@ impl Machine for Server {
             }
             Input::Answer { ticket, answer } => self.on_answer(now, ticket, answer),
             Input::Flow { flow, event } => self.on_flow(now, flow, event),
+            // Nobody publishes here.
+            Input::Evict { .. } => {}
             Input::Drain => self.draining = true,
         }
     }

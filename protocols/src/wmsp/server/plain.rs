@@ -177,6 +177,7 @@ impl Server {
             },
             rate_milli: 1000,
             max_duration: None,
+            whole: false,
             framer: Box::new(PlainFramer { chunked }),
         };
         self.out.push_back(Output::Flow {

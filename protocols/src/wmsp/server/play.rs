@@ -341,6 +341,7 @@ impl Server {
             },
             rate_milli: play.rate_milli,
             max_duration,
+            whole: false,
             framer: Box::new(framer),
         };
         self.flows.insert(flow, Owner::Session(id));

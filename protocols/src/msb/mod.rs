@@ -1,0 +1,1 @@
+//! MSB: live content to a multicast group (MS-MSB).

@@ -1,0 +1,1 @@
+//! MSBD: live content from an encoder or a server to a server (MS-MSBD).

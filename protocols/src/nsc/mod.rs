@@ -1,0 +1,1 @@
+//! Station files, `.nsc`: what a receiver of a multicast needs to know (MS-MSB 2.2.1).

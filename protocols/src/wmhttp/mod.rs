@@ -1,0 +1,3 @@
+//! WMHTTP: an encoder pushes a live stream to a publishing point, over HTTP (MS-WMHTTP).
+
+pub mod frame;
