@@ -9,6 +9,7 @@ use crate::ops::admin::{Admin, Control};
 use crate::ops::config::{Config, Size};
 use crate::ops::log::{LogIdentity, LogWriter};
 use crate::ops::metrics::{Facts, Metrics};
+use crate::points::PointMaker;
 use crate::policy::Limiter;
 use crate::rt::net::Bound;
 use crate::rt::{self, BoundDatagrams, CoreThread, DoorbellHandle};
@@ -187,6 +188,7 @@ impl Server {
                 log: log.handle(id),
                 limiter: Arc::clone(&limiter),
                 indexing: indexing.clone(),
+                maker: Arc::clone(&controller) as Arc<dyn PointMaker>,
                 host: host.clone(),
                 mms_port: addresses.mms.first().map(SocketAddr::port),
                 rtsp_port: addresses.rtsp.first().map(SocketAddr::port),

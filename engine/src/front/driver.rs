@@ -114,10 +114,9 @@ fn carry_out(shard: &Rc<Shard>, number: u8, front: &Front, output: Output, now: 
             service,
             unread,
         } => switch(shard, conn, service, unread),
-        Output::Connect { .. }
-        | Output::Join { .. }
-        | Output::Ingest(_)
-        | Output::Withdraw { .. } => {
+        Output::Ingest(ingest) => shard.ingest(number, &ingest),
+        Output::Withdraw { session, destroy } => shard.withdraw(number, session, destroy),
+        Output::Connect { .. } | Output::Join { .. } => {
             tracing::error!("a server machine asked for what this front end does not have");
         }
         Output::Idle(_) => {}
@@ -143,7 +142,7 @@ fn close(
 fn ask(shard: &Rc<Shard>, number: u8, ticket: Ticket, question: Question) {
     let shard = Rc::clone(shard);
     rt::spawn(async move {
-        let answer = answer(&shard, question).await;
+        let answer = answer(&shard, number, question).await;
         feed(&shard, number, Input::Answer { ticket, answer });
     });
 }

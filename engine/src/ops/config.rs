@@ -6,6 +6,7 @@
 
 mod error;
 mod limits;
+mod live;
 mod locate;
 mod point;
 mod units;
@@ -13,7 +14,10 @@ mod validate;
 
 pub use error::{ConfigError, Problem};
 pub use limits::{Limits, PointLimits};
-pub use point::{AuthConfig, AuthMethod, PointConfig, PointKind, REALM, Source};
+pub use live::{
+    ArchiveConfig, FallbackConfig, MsbdConfig, MulticastConfig, PullConfig, PushConfig,
+};
+pub use point::{AuthConfig, AuthMethod, PointConfig, PointKind, PullScheme, REALM, Source};
 pub use units::{BitRate, Size, Span};
 pub use validate::POINT_COUNT_MAX;
 

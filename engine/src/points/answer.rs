@@ -1,6 +1,7 @@
 //! Answers to the machines' questions: what a URL names, where sending starts, what is granted.
 
-use super::{ClientFacts, ContentSupply, LiveFeed, OpenContent, Point, document};
+use super::publish::publish;
+use super::{ClientFacts, ContentSupply, LiveFeed, OpenContent, Place, Point, document};
 use crate::ops::metrics::RefusedReason;
 use crate::policy::{Guard, RefusedBy, Verdict};
 use crate::rt;
@@ -16,6 +17,7 @@ use protocols::content::{
 };
 use protocols::rate::{grant, profile};
 use std::io;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -32,22 +34,21 @@ const DAMAGED_CHUNKS_MAX: usize = 64;
 /// Objects that a startup profile looks at: 20 s of 30 video and 55 audio objects, and more.
 const PROFILE_OBJECTS_MAX: usize = 8192;
 
-/// Answer one question.
-pub async fn answer(shard: &Rc<Shard>, question: Question) -> Answer {
+/// Answer one question, which front end number `front` asked.
+pub async fn answer(shard: &Rc<Shard>, front: u8, question: Question) -> Answer {
     let answered = match question {
         Question::Open(request) => open(shard, request).await,
         Question::Recheck(question) => recheck(shard, question).await,
         Question::Cue(request) => cue(shard, &request).await,
-        Question::Publish(_) => Err(Refusal::Unsupported),
-        // Server-side playlists have more than one entry; files and broadcasts do not.
-        Question::NextEntry(_) => Err(Refusal::NotFound),
+        Question::Publish(request) => publish(shard, front, request).await,
+        Question::NextEntry(content) => next_entry(shard, content),
     };
     answered.unwrap_or_else(Answer::Refused)
 }
 
 /// Ask a guarded point's client who it is, then `go_on` with the name, and tell the machine what it
 /// is to remember.
-async fn guarded(
+pub(super) async fn guarded(
     shard: &Shard,
     guard: &Guard,
     credentials: Option<Credentials>,
@@ -103,9 +104,9 @@ async fn open(shard: &Rc<Shard>, mut request: OpenRequest) -> Result<Answer, Ref
     opened.map_err(|(refusal, _)| refusal)
 }
 
-type OpenResult<T> = Result<T, (Refusal, Option<RefusedReason>)>;
+pub(super) type OpenResult<T> = Result<T, (Refusal, Option<RefusedReason>)>;
 
-fn no<T>(refusal: Refusal) -> OpenResult<T> {
+pub(super) fn no<T>(refusal: Refusal) -> OpenResult<T> {
     Err((refusal, None))
 }
 
@@ -208,7 +209,27 @@ async fn open_live(
         return no(Refusal::Unavailable);
     };
     let header = &feed.head.header;
-    let content = Content {
+    let content = live_content(point, &feed);
+    let rate = average_bit_rate(
+        &feed.head.streams,
+        header.auto_select(None, point.config.auto_exclude),
+        header.max_bit_rate(),
+    );
+    admit(
+        shard,
+        request,
+        point,
+        content,
+        ContentSupply::Live(feed),
+        rate,
+        user,
+    )
+}
+
+/// What is told of a live stream's current entry.
+fn live_content(point: &Point, feed: &LiveFeed) -> Content {
+    let header = &feed.head.header;
+    Content {
         id: ContentId(0),
         header: feed.head.blob.clone(),
         packet_size: header.packet_size(),
@@ -226,21 +247,29 @@ async fn open_live(
         caching: Caching::default(),
         file_size: None,
         description: Arc::clone(&feed.head.description),
-    };
-    let rate = average_bit_rate(
-        &feed.head.streams,
-        header.auto_select(None, point.config.auto_exclude),
-        header.max_bit_rate(),
-    );
-    admit(
-        shard,
-        request,
-        point,
-        content,
+    }
+}
+
+/// What follows: the entry that a live point has begun since. Nothing follows a file.
+fn next_entry(shard: &Rc<Shard>, id: ContentId) -> Result<Answer, Refusal> {
+    let content = shard.content(id).ok_or(Refusal::Internal)?;
+    if !matches!(content.supply(), ContentSupply::Live(_)) {
+        return Err(Refusal::NotFound);
+    }
+    let feed = shard.feed(&content.point).ok_or(Refusal::NotFound)?;
+    if feed.head.generation == content.facts.entry {
+        return Err(Refusal::NotFound);
+    }
+    let facts = live_content(&content.point, &feed);
+    // The player's place in the limits goes with it.
+    let facts = shard.keep_content(OpenContent::new(
+        Arc::clone(&content.point),
+        facts,
         ContentSupply::Live(feed),
-        rate,
-        user,
-    )
+        content.client.clone(),
+        content.player.take(),
+    ));
+    Ok(Answer::Opened(Box::new(facts)))
 }
 
 fn open_file(
@@ -692,9 +721,29 @@ fn http_date(mtime_ns: i64) -> String {
     httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + since)
 }
 
-/// Used by the home core to open a broadcast's file.
+/// Used by the home core to open a broadcast's file, or what fills in for its source.
 pub async fn open_source(shard: &Rc<Shard>, point: &Arc<Point>) -> Result<Rc<AsfFile>, Refusal> {
+    if let Some(fallback) = &point.config.fallback {
+        return open_fallback(shard, point, fallback.source.clone()).await;
+    }
     let place = point.place().ok_or(Refusal::Unavailable)?;
     let name = place.file.clone().ok_or(Refusal::NotFound)?;
     facts_of(shard, point, &[name]).await
+}
+
+async fn open_fallback(
+    shard: &Rc<Shard>,
+    point: &Point,
+    path: PathBuf,
+) -> Result<Rc<AsfFile>, Refusal> {
+    let (name, indexing) = (path.display().to_string(), shard.indexing().clone());
+    let opened = rt::blocking(move || {
+        let place = Place::of_file(&path)?;
+        let file = place.file.into_iter().collect::<Vec<_>>();
+        open_facts(&place.root, &file, None, &indexing)
+    });
+    match opened.await {
+        Ok((handle, facts)) => Ok(shard.new_file((point.id, name), handle, facts)),
+        Err(error) => Err(refusal_of(&name, &error)),
+    }
 }

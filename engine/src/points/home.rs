@@ -1,28 +1,62 @@
 //! The home of a live stream: its source, its history, and who gets it.
+//!
+//! What is on the air comes from files or from an intake, which a publisher or a puller fills. Each new
+//! header begins an *entry*: the history starts anew, and cores that had the entry before get the new
+//! one as if they joined.
 
-use super::Point;
+use super::airing::Airing;
 use super::live::{Batch, BatchBuilder, LiveHead};
-use crate::source::{Cache, LoopSource};
+use super::{Point, Tap};
+use crate::source::{AsfFile, Cache, Intake, LoopSource};
 use bytes::Bytes;
 use protocols::asf;
 use protocols::machine::{CoreId, Time};
+use protocols::media::IngestEvent;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Most of the past that is kept, bytes: a source whose send times stand still must not fill memory.
+pub const HISTORY_BYTES_MAX: usize = 128 << 20;
+
 /// See the module. Lives on the point's home core.
 pub struct LiveHome {
     /// Which point.
     pub point: Arc<Point>,
-    source: LoopSource,
-    head: Arc<LiveHead>,
+    on_air: OnAir,
+    /// The point's own file, or what fills in for its source.
+    files: Option<Files>,
+    /// Filled from outside.
+    intake: Intake,
+    /// The header of what comes in, while there is a source.
+    incoming: Option<Arc<LiveHead>>,
+    /// When the source last sent something, or was first waited for.
+    heard: Time,
+    head: Option<Arc<LiveHead>>,
+    generation: u32,
     history: VecDeque<Arc<Batch>>,
+    history_bytes: usize,
     /// Cores that get every batch.
     subscribers: Vec<CoreId>,
     /// Cores that wait for the history.
     newcomers: Vec<CoreId>,
-    running: bool,
+    taps: Vec<Box<dyn Tap>>,
+    parcels: Vec<Parcel>,
+}
+
+/// Where the packets that are broadcast come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OnAir {
+    Nothing,
+    Files,
+    Intake,
+}
+
+/// A looped file and its header as broadcast.
+struct Files {
+    source: LoopSource,
+    head: Arc<LiveHead>,
 }
 
 /// What a home wants sent.
@@ -31,47 +65,70 @@ pub enum Parcel {
     Past(CoreId, Arc<LiveHead>, Vec<Arc<Batch>>),
     /// To subscribers: what has just become due.
     Fresh(CoreId, Arc<Batch>),
+    /// To subscribers: nothing more comes of this.
+    Gone(CoreId),
 }
 
 impl LiveHome {
-    /// A home whose source is a looped file.
+    /// A home without any source yet.
+    pub fn new(point: Arc<Point>, taps: Vec<Box<dyn Tap>>, now: Time) -> LiveHome {
+        point.facts.set(Airing::Waiting);
+        LiveHome {
+            point,
+            on_air: OnAir::Nothing,
+            files: None,
+            intake: Intake::default(),
+            incoming: None,
+            heard: now,
+            head: None,
+            generation: 0,
+            history: VecDeque::new(),
+            history_bytes: 0,
+            subscribers: Vec::new(),
+            newcomers: Vec::new(),
+            taps,
+            parcels: Vec::new(),
+        }
+    }
+
+    /// Give it a file: the point's own, or what fills in while its source is silent.
     ///
     /// # Errors
     /// If the file's header cannot be made a live one.
-    pub fn new(
-        point: Arc<Point>,
-        file: Rc<crate::source::AsfFile>,
+    pub fn set_file(
+        &mut self,
+        file: Rc<AsfFile>,
         cache: Rc<Cache>,
         now: Time,
-    ) -> Result<LiveHome, asf::Error> {
-        let blob = Bytes::from(asf::broadcast_blob(&file.facts.blob, None)?);
-        let head = Arc::new(LiveHead {
-            header: asf::Header::parse(&blob)?,
-            blob,
-            streams: Arc::clone(&file.facts.streams),
-            description: Arc::clone(&file.facts.description),
-            generation: 1,
-        });
-        let past = point.config.buffer.get();
-        Ok(LiveHome {
-            running: point.config.always,
+    ) -> Result<(), asf::Error> {
+        let blob = asf::broadcast_blob(&file.facts.blob, None)?;
+        let mut head = LiveHead::parse(Bytes::from(blob))?;
+        // The file's index knows the rates better than its header does.
+        head.streams = Arc::clone(&file.facts.streams);
+        let past = self.past();
+        self.files = Some(Files {
             source: LoopSource::new(file, cache, now, past),
-            point,
-            head,
-            history: VecDeque::new(),
-            subscribers: Vec::new(),
-            newcomers: Vec::new(),
-        })
+            head: Arc::new(head),
+        });
+        if self.plays_files_only() && (self.point.config.runs_always() || self.is_watched()) {
+            self.air_files(now);
+        }
+        Ok(())
     }
 
-    /// True if its packets are being made.
-    pub fn is_running(&self) -> bool {
-        self.running
-    }
-
-    /// True if a core waits for its packets.
+    /// True if a core or a tap waits for its packets.
     pub fn is_watched(&self) -> bool {
-        !self.subscribers.is_empty() || !self.newcomers.is_empty()
+        !self.subscribers.is_empty() || !self.newcomers.is_empty() || !self.taps.is_empty()
+    }
+
+    /// True if its source on another server should be fetched.
+    pub fn wants_source(&self) -> bool {
+        self.point.config.runs_always() || self.is_watched()
+    }
+
+    /// True if nothing is broadcast and nothing else fills in.
+    pub fn is_silent(&self) -> bool {
+        self.on_air == OnAir::Nothing && self.files.is_none()
     }
 
     /// Begin to send to a core.
@@ -80,10 +137,8 @@ impl LiveHome {
         if !self.newcomers.contains(&core) {
             self.newcomers.push(core);
         }
-        if !self.running {
-            self.running = true;
-            self.history.clear();
-            self.source.resume(now, self.past());
+        if self.on_air == OnAir::Nothing && self.plays_files_only() {
+            self.air_files(now);
         }
     }
 
@@ -91,54 +146,252 @@ impl LiveHome {
     pub fn unsubscribe(&mut self, core: CoreId) {
         self.subscribers.retain(|c| *c != core);
         self.newcomers.retain(|c| *c != core);
-        if !self.is_watched() && !self.point.config.always {
-            self.running = false;
-            self.history.clear();
+        let rests = !self.is_watched() && !self.point.config.runs_always();
+        if rests && self.on_air == OnAir::Files && self.plays_files_only() {
+            self.leave_air();
+            self.point.facts.set(Airing::Idle);
         }
     }
 
-    /// Make what is due and say where it goes. False if the source failed.
+    /// Something came from the source.
+    ///
+    /// # Errors
+    /// If a header cannot be broadcast; what was on the air goes on.
+    pub fn ingest(&mut self, event: &IngestEvent, now: Time) -> Result<(), asf::Error> {
+        match event {
+            IngestEvent::Header(blob) => {
+                let blob = asf::broadcast_blob(blob, None)?;
+                let head = Arc::new(LiveHead::parse(Bytes::from(blob))?);
+                self.flush_intake(now);
+                self.heard = now;
+                self.incoming = Some(head);
+                self.air_intake(now);
+            }
+            IngestEvent::Packet { bytes, .. } => {
+                self.heard = now;
+                if self.incoming.is_none() {
+                    return Ok(());
+                }
+                if self.on_air != OnAir::Intake {
+                    // It was silent for so long that something else is on the air.
+                    self.air_intake(now);
+                }
+                self.point.facts.count_packet(bytes.len());
+                if self.intake.packet(bytes, now).is_err() {
+                    self.point.facts.count_damaged();
+                }
+            }
+            IngestEvent::End(_) => {
+                self.flush_intake(now);
+                self.incoming = None;
+                if self.on_air == OnAir::Intake {
+                    self.source_over(now);
+                }
+            }
+            IngestEvent::Failed(_)
+            | IngestEvent::EntryEnd
+            | IngestEvent::Bandwidth(_)
+            | IngestEvent::Metadata(_)
+            | IngestEvent::LogSent
+            | IngestEvent::News(_) => {}
+        }
+        Ok(())
+    }
+
+    /// How long the source has sent nothing.
+    pub fn silence(&self, now: Time) -> Duration {
+        now.since(self.heard)
+    }
+
+    /// Make what is due and say where it goes. False if the source failed for good.
     pub fn advance(&mut self, now: Time, mut send: impl FnMut(Parcel)) -> bool {
-        if !self.running {
-            return true;
-        }
-        let mut builder = BatchBuilder::default();
-        self.source.advance(now, &mut builder);
-        if let Some(batch) = builder.finish() {
-            for core in &self.subscribers {
-                send(Parcel::Fresh(*core, Arc::clone(&batch)));
+        let mut fine = true;
+        match self.on_air {
+            OnAir::Nothing => self.fill_in(now),
+            OnAir::Files => {
+                if let Some(files) = &mut self.files {
+                    let mut builder = BatchBuilder::default();
+                    files.source.advance(now, &mut builder);
+                    fine = !files.source.failed();
+                    if let Some(batch) = builder.finish() {
+                        self.give_out(batch, now);
+                    }
+                }
             }
-            let oldest = batch.last_send_time().wrapping_sub(self.point.buffer_ms());
-            self.history.push_back(batch);
-            while self
-                .history
-                .front()
-                .is_some_and(|b| (b.last_send_time().wrapping_sub(oldest) as i32) < 0)
-            {
-                self.history.pop_front();
-            }
-        }
-        // A viewer who joined in a part of the history would lag as soon as the rest of it came.
-        if self.source.caught_up() && !self.history.is_empty() && !self.newcomers.is_empty() {
-            let past: Vec<_> = self.history.iter().cloned().collect();
-            for core in self.newcomers.drain(..) {
-                send(Parcel::Past(core, Arc::clone(&self.head), past.clone()));
-                self.subscribers.push(core);
+            OnAir::Intake => {
+                self.flush_intake(now);
+                self.mind_silence(now);
             }
         }
-        !self.source.failed()
+        self.welcome();
+        self.parcels.drain(..).for_each(&mut send);
+        fine
     }
 
-    /// All cores that know of it.
-    pub fn audience(&self) -> Vec<CoreId> {
+    /// Let the taps do what is due; the earliest time at which one wants to be called again.
+    pub fn tick_taps(&mut self, now: Time) -> Option<Time> {
+        self.taps.iter_mut().filter_map(|tap| tap.tick(now)).min()
+    }
+
+    /// The point goes: end what is on the air.
+    pub fn close(&mut self, now: Time) -> Vec<CoreId> {
+        for tap in &mut self.taps {
+            tap.end(now);
+            tap.tick(now);
+        }
+        self.point.facts.set(Airing::Idle);
         self.subscribers
-            .iter()
-            .chain(&self.newcomers)
-            .copied()
+            .drain(..)
+            .chain(self.newcomers.drain(..))
             .collect()
+    }
+
+    /// True if there is no source but the file.
+    fn plays_files_only(&self) -> bool {
+        self.point.config.source.path().is_some()
     }
 
     fn past(&self) -> Duration {
         self.point.config.buffer.get()
+    }
+
+    fn air_files(&mut self, now: Time) {
+        let past = self.past();
+        let Some(files) = &mut self.files else {
+            return;
+        };
+        files.source.resume(now, past);
+        let head = Arc::clone(&files.head);
+        self.on_air = OnAir::Files;
+        self.begin_entry(&head, now);
+        self.point.facts.set(match self.plays_files_only() {
+            true => Airing::Live,
+            false => Airing::Fallback,
+        });
+    }
+
+    fn air_intake(&mut self, now: Time) {
+        let Some(head) = self.incoming.clone() else {
+            return;
+        };
+        self.intake.begin(head.header.packet_size());
+        self.on_air = OnAir::Intake;
+        self.begin_entry(&head, now);
+        self.point.facts.set(Airing::Live);
+        self.point.set_failure(None);
+    }
+
+    fn begin_entry(&mut self, head: &Arc<LiveHead>, now: Time) {
+        self.generation = self.generation.wrapping_add(1);
+        self.point.facts.count_entry();
+        let head = Arc::new(head.in_generation(self.generation));
+        self.leave_air_for_next();
+        for tap in &mut self.taps {
+            tap.begin(&head, now);
+        }
+        self.head = Some(head);
+    }
+
+    /// Who had the entry before waits for the next.
+    fn leave_air_for_next(&mut self) {
+        self.history.clear();
+        self.history_bytes = 0;
+        let waiting = std::mem::take(&mut self.subscribers);
+        self.newcomers.extend(waiting);
+    }
+
+    fn leave_air(&mut self) {
+        self.on_air = OnAir::Nothing;
+        self.head = None;
+        self.history.clear();
+        self.history_bytes = 0;
+    }
+
+    fn flush_intake(&mut self, now: Time) {
+        if let Some(batch) = self.intake.take() {
+            self.give_out(batch, now);
+        }
+    }
+
+    fn give_out(&mut self, batch: Arc<Batch>, now: Time) {
+        for tap in &mut self.taps {
+            tap.take(&batch, now);
+        }
+        for core in &self.subscribers {
+            self.parcels.push(Parcel::Fresh(*core, Arc::clone(&batch)));
+        }
+        let oldest = batch.last_send_time().wrapping_sub(self.point.buffer_ms());
+        self.history_bytes += batch.len();
+        self.history.push_back(batch);
+        while let Some(first) = self.history.front()
+            && self.history.len() > 1
+            && ((first.last_send_time().wrapping_sub(oldest) as i32) < 0
+                || self.history_bytes > HISTORY_BYTES_MAX)
+        {
+            self.history_bytes -= first.len();
+            self.history.pop_front();
+        }
+    }
+
+    /// A viewer who joined in a part of the history would lag as soon as the rest of it came.
+    fn welcome(&mut self) {
+        let caught_up = match (self.on_air, &self.files) {
+            (OnAir::Files, Some(files)) => files.source.caught_up(),
+            _ => true,
+        };
+        let Some(head) = &self.head else {
+            return;
+        };
+        if !caught_up || self.history.is_empty() || self.newcomers.is_empty() {
+            return;
+        }
+        let past: Vec<_> = self.history.iter().cloned().collect();
+        for core in self.newcomers.drain(..) {
+            self.parcels
+                .push(Parcel::Past(core, Arc::clone(head), past.clone()));
+            self.subscribers.push(core);
+        }
+    }
+
+    /// The source is on the air and may have been lost.
+    fn mind_silence(&mut self, now: Time) {
+        let silence = self.silence(now);
+        let config = &self.point.config;
+        let replaced = config
+            .fallback
+            .as_ref()
+            .is_some_and(|fallback| silence >= fallback.after.get())
+            && self.files.is_some();
+        let patience = Duration::from_secs(1);
+        if replaced || silence >= config.hold().max(patience) {
+            self.point.facts.count_loss();
+            self.source_over(now);
+        } else if silence >= patience {
+            self.point.facts.set(Airing::Lost);
+        } else {
+            self.point.facts.set(Airing::Live);
+        }
+    }
+
+    /// What came in is over: go on with the fallback, or end.
+    fn source_over(&mut self, now: Time) {
+        if self.files.is_some() && self.is_watched() {
+            self.air_files(now);
+            return;
+        }
+        self.leave_air();
+        for tap in &mut self.taps {
+            tap.end(now);
+        }
+        let audience = self.subscribers.drain(..).chain(self.newcomers.drain(..));
+        self.parcels.extend(audience.map(Parcel::Gone));
+        self.point.facts.set(Airing::Waiting);
+    }
+
+    /// Nothing is on the air: the fallback, if somebody waits and there is one.
+    fn fill_in(&mut self, now: Time) {
+        if !self.plays_files_only() && self.files.is_some() && self.is_watched() {
+            self.air_files(now);
+        }
     }
 }

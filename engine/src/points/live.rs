@@ -1,6 +1,7 @@
 //! Live content: batches of packets made on a point's home core, shared with the cores that have
 //! viewers, and there framed into rings.
 
+use super::home::HISTORY_BYTES_MAX;
 use crate::ring::{PacketStore, Ring};
 use crate::source::Variant;
 use bytes::{Bytes, BytesMut};
@@ -37,6 +38,34 @@ pub struct LiveHead {
     pub description: Arc<[(String, String)]>,
     /// Counts headers of this point from 1: a new one begins a new entry.
     pub generation: u32,
+}
+
+impl LiveHead {
+    /// Of a header as it is to be served.
+    ///
+    /// # Errors
+    /// As [`Header::parse`].
+    pub fn parse(blob: Bytes) -> Result<LiveHead, asf::Error> {
+        let header = Header::parse(&blob)?;
+        Ok(LiveHead {
+            streams: header.streams().into(),
+            description: header.description().into(),
+            header,
+            blob,
+            generation: 0,
+        })
+    }
+
+    /// The same as the header of another entry.
+    pub fn in_generation(&self, generation: u32) -> LiveHead {
+        LiveHead {
+            blob: self.blob.clone(),
+            header: self.header.clone(),
+            streams: Arc::clone(&self.streams),
+            description: Arc::clone(&self.description),
+            generation,
+        }
+    }
 }
 
 /// One packet of a batch.
@@ -109,6 +138,16 @@ impl Batch {
             .map(|p| (p, &self.bytes[p.start as usize..p.end as usize]))
     }
 
+    /// Bytes of its packets.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Never: a batch has packets.
+    pub fn is_empty(&self) -> bool {
+        self.packets.is_empty()
+    }
+
     /// Send time of the newest packet.
     pub fn last_send_time(&self) -> u32 {
         self.packets.last().map_or(0, |p| p.send_time)
@@ -124,6 +163,8 @@ pub struct LiveFeed {
     /// ms of history.
     buffer: u32,
     packets: RefCell<VecDeque<(Arc<Batch>, u32)>>,
+    /// Bytes of these packets.
+    held: Cell<usize>,
     rings: RefCell<Vec<Rc<LiveRing>>>,
     /// The source ended or changed: no more packets will come.
     ended: Cell<bool>,
@@ -158,6 +199,7 @@ impl LiveFeed {
             head,
             buffer,
             packets: RefCell::default(),
+            held: Cell::new(0),
             rings: RefCell::default(),
             ended: Cell::new(false),
             viewers: Cell::new(0),
@@ -178,14 +220,17 @@ impl LiveFeed {
         for index in 0..batch.packets.len() {
             packets.push_back((Arc::clone(batch), index as u32));
         }
+        let mut held = self.held.get() + batch.len();
         while packets.len() > 1
-            && packets
+            && let Some(first) = packets
                 .front()
                 .and_then(|(b, i)| b.packets.get(*i as usize))
-                .is_some_and(|p| (p.send_time.wrapping_sub(oldest) as i32) < 0)
+            && ((first.send_time.wrapping_sub(oldest) as i32) < 0 || held > HISTORY_BYTES_MAX)
         {
+            held = held.saturating_sub((first.end - first.start) as usize);
             packets.pop_front();
         }
+        self.held.set(held);
         drop(packets);
         for ring in self.rings.borrow().iter() {
             ring.push(batch, self.head.header.packet_size());

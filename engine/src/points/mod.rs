@@ -1,16 +1,22 @@
 //! Publishing points: what a URL names, what is open of it, and how live media gets from the
 //! point's home core to the cores that have viewers.
 
+mod airing;
 mod answer;
 mod document;
 mod home;
 mod live;
+mod publish;
+mod tap;
 
+pub use airing::{Airing, SourceFacts};
 pub use answer::{answer, open_source, reason_of};
 pub use home::{LiveHome, Parcel};
 pub use live::{Batch, BatchBuilder, LiveFeed, LiveHead, LiveRing};
+pub use publish::{PointMaker, Publisher};
+pub use tap::Tap;
 
-use crate::ops::config::{PointConfig, PointKind, Source};
+use crate::ops::config::{PointConfig, PointKind};
 use crate::policy::{Guard, Player, PointLimiter};
 use crate::source::{AsfFile, Root};
 use protocols::content::{Content, Protocol, StreamInfo};
@@ -18,6 +24,7 @@ use protocols::machine::CoreId;
 use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -35,6 +42,10 @@ pub struct Point {
     pub limiter: Arc<PointLimiter>,
     /// Asks clients who they are, if the point wants to know.
     pub guard: Option<Guard>,
+    /// Asks encoders who they are, if the point wants to know.
+    pub push_guard: Option<Guard>,
+    /// What its source does, if it is a broadcast.
+    pub facts: SourceFacts,
     /// Where its files are, once they are there.
     place: OnceLock<Place>,
     /// Why its source does not play.
@@ -57,7 +68,12 @@ impl Place {
     /// # Errors
     /// What the kernel says about the source's path.
     fn open(config: &PointConfig) -> io::Result<Place> {
-        let Source::Path(path) = &config.source;
+        let Some(path) = config.source.path() else {
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "its media does not come from files",
+            ));
+        };
         if path.is_dir() {
             if config.kind == PointKind::Broadcast {
                 return Err(io::Error::new(
@@ -68,6 +84,14 @@ impl Place {
             let root = Root::open(path)?;
             return Ok(Place { root, file: None });
         }
+        Place::of_file(path)
+    }
+
+    /// The place of one file.
+    ///
+    /// # Errors
+    /// What the kernel says about its path.
+    fn of_file(path: &Path) -> io::Result<Place> {
         let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
         let name = path
             .file_name()
@@ -75,7 +99,7 @@ impl Place {
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file name"))?;
         std::fs::metadata(path)?;
         Ok(Place {
-            root: Root::open(parent.unwrap_or(std::path::Path::new(".")))?,
+            root: Root::open(parent.unwrap_or(Path::new(".")))?,
             file: Some(name.to_owned()),
         })
     }
@@ -88,8 +112,10 @@ impl Point {
     /// What the kernel says about the source's path, or what is wrong with the users file.
     pub fn open(id: u32, config: PointConfig, cores: usize) -> io::Result<Point> {
         let point = Point::open_later(id, config, cores)?;
-        let place = Place::open(&point.config)?;
-        let _ = point.place.set(place);
+        if point.config.source.path().is_some() {
+            let place = Place::open(&point.config)?;
+            let _ = point.place.set(place);
+        }
         Ok(point)
     }
 
@@ -98,9 +124,12 @@ impl Point {
     /// # Errors
     /// What is wrong with the users file.
     pub fn open_later(id: u32, config: PointConfig, cores: usize) -> io::Result<Point> {
+        let push_auth = config.push.as_ref().and_then(|push| push.auth.as_ref());
         Ok(Point {
             id,
             guard: config.auth.as_ref().map(Guard::open).transpose()?,
+            push_guard: push_auth.map(Guard::open).transpose()?,
+            facts: SourceFacts::default(),
             home: CoreId((id as usize % cores.max(1)) as u8),
             limiter: PointLimiter::new(config.limits.clone()),
             place: OnceLock::new(),
@@ -115,6 +144,7 @@ impl Point {
         if let Some(place) = self.place.get() {
             return Some(place);
         }
+        self.config.source.path()?;
         match Place::open(&self.config) {
             Ok(place) => {
                 self.set_failure(None);

@@ -6,6 +6,15 @@ use std::pin::pin;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+/// What ended a sleep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Woken {
+    /// The time had come.
+    InTime,
+    /// The alarm rang.
+    Rung,
+}
+
 /// See the module.
 #[derive(Default)]
 pub struct Alarm {
@@ -15,17 +24,18 @@ pub struct Alarm {
 
 impl Alarm {
     /// Sleep for `duration`, or until [`Alarm::ring`]; at once if it rang since the last sleep.
-    pub async fn sleep(&self, duration: Duration) {
+    pub async fn sleep(&self, duration: Duration) -> Woken {
         let mut timer = pin!(glommio::timer::sleep(duration));
-        poll_fn(|cx| {
+        let woken = poll_fn(|cx| {
             if self.rung.take() {
-                return Poll::Ready(());
+                return Poll::Ready(Woken::Rung);
             }
             *self.sleeper.borrow_mut() = Some(cx.waker().clone());
-            timer.as_mut().poll(cx)
+            timer.as_mut().poll(cx).map(|()| Woken::InTime)
         })
         .await;
         self.sleeper.borrow_mut().take();
+        woken
     }
 
     /// End the current or the next sleep.

@@ -13,7 +13,7 @@ mod prefetch;
 mod send;
 mod system;
 
-pub use alarm::Alarm;
+pub use alarm::{Alarm, Woken};
 pub use datagram::{BoundDatagrams, Datagrams, Flushed, Path, Volley, send_datagram};
 pub use doorbell::{Doorbell, DoorbellHandle};
 pub use file::{Block, ReadFile};

@@ -3,9 +3,9 @@
 use super::{ReloadReport, StartError};
 use crate::lanes::Lanes;
 use crate::ops::admin::{Added, Control, ControlError, PointState, PointStatus, Readiness};
-use crate::ops::config::{Config, PointConfig};
+use crate::ops::config::{Config, POINT_COUNT_MAX, PointConfig};
 use crate::ops::metrics::Metrics;
-use crate::points::Point;
+use crate::points::{Point, PointMaker};
 use crate::policy::Limiter;
 use crate::rt;
 use crate::shard::Message;
@@ -25,6 +25,7 @@ const OFFERS_MAX: usize = 2000;
 /// See the module. Shared with the admin threads.
 pub struct Controller {
     state: Mutex<State>,
+    changing: Mutex<()>,
     readiness: AtomicU8,
     lanes: Lanes<Message>,
     metrics: Arc<Metrics>,
@@ -56,6 +57,7 @@ impl Controller {
                 points: Arc::default(),
                 next_id: 0,
             }),
+            changing: Mutex::default(),
             readiness: AtomicU8::new(STARTING),
             lanes,
             metrics,
@@ -112,7 +114,21 @@ impl Controller {
     }
 
     /// See [`super::Server::reload`].
-    pub fn reload(&self, config: Config) -> Result<ReloadReport, StartError> {
+    pub fn reload(&self, mut config: Config) -> Result<ReloadReport, StartError> {
+        let _one = self.change_one_at_a_time();
+        // Points that encoders asked for are in no file.
+        let made: Vec<PointConfig> = {
+            let state = self.lock();
+            let made = state.config.points.iter().filter(|p| p.made_by_push);
+            made.filter(|made| !config.points.iter().any(|p| p.name == made.name))
+                .cloned()
+                .collect()
+        };
+        config.points.extend(made);
+        self.put_in_force(config)
+    }
+
+    fn put_in_force(&self, config: Config) -> Result<ReloadReport, StartError> {
         let report = {
             let mut state = self.lock();
             let report = self.exchange(&mut state, config, Point::open)?;
@@ -180,18 +196,57 @@ impl Controller {
         if self.readiness.load(SeqCst) != READY {
             return Err(ControlError::Unavailable("starting or draining".into()));
         }
+        let _one = self.change_one_at_a_time();
         let mut config = self.lock().config.clone();
         let added = edit(&mut config.points)?;
         if added != Added::Unchanged {
-            self.reload(config)
+            self.put_in_force(config)
                 .map_err(|error| ControlError::Invalid(error.to_string()))?;
             tracing::info!(point = name, "points changed through the API");
         }
         Ok(added)
     }
 
+    /// What is made of the configuration that is in force must not meet another change on its way back.
+    fn change_one_at_a_time(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn find(&self, name: &str) -> Option<Arc<Point>> {
+        let state = self.lock();
+        let named = |p: &&Arc<Point>| p.config.name == name;
+        state.points.iter().find(named).cloned()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PointMaker for Controller {
+    fn make(&self, config: PointConfig) -> io::Result<Arc<Point>> {
+        let name = config.name.clone();
+        if let Some(point) = self.find(&name) {
+            return Ok(point);
+        }
+        let added = self.change(&name, |points| {
+            if points.len() >= POINT_COUNT_MAX {
+                return Err(ControlError::Invalid("there are too many points".into()));
+            }
+            points.push(config);
+            Ok(Added::Created)
+        });
+        added.map_err(|error| io::Error::other(error.to_string()))?;
+        self.find(&name)
+            .ok_or_else(|| io::Error::other("the point went again"))
+    }
+
+    fn remove(&self, name: &str) {
+        // Not one that the operator has put in its place since.
+        let made = self.find(name).is_some_and(|p| p.config.made_by_push);
+        if made && let Err(error) = self.remove_point(name) {
+            tracing::warn!(point = name, %error, "a point made by an encoder stays");
+        }
     }
 }
 

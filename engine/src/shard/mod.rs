@@ -8,6 +8,7 @@ mod conns;
 mod flow;
 mod flows;
 mod history;
+mod homes;
 mod journal;
 mod message;
 mod outlet;
@@ -18,6 +19,7 @@ mod wheel;
 
 pub use conns::{Conns, Given, Written};
 use flows::Flows;
+use homes::Homes;
 pub use message::{Adopted, Message};
 pub use wheel::TICK;
 
@@ -25,7 +27,7 @@ use crate::front::Front;
 use crate::lanes::Lanes;
 use crate::ops::log::LogHandle;
 use crate::ops::metrics::{CoreCounters, Metrics};
-use crate::points::{LiveFeed, LiveHome, OpenContent, Point};
+use crate::points::{LiveFeed, OpenContent, Point, PointMaker};
 use crate::policy::Limiter;
 use crate::rt;
 use crate::source::{AsfFile, Cache, FileFacts, Indexing};
@@ -58,6 +60,8 @@ pub struct ShardParts {
     pub limiter: Arc<Limiter>,
     /// The indexer.
     pub indexing: Indexing,
+    /// Makes points for encoders.
+    pub maker: Arc<dyn PointMaker>,
     /// Host name for URLs.
     pub host: String,
     /// Port of MMS, if it is served.
@@ -85,9 +89,7 @@ pub struct Shard {
     next_id: Cell<u64>,
     points: RefCell<Arc<Vec<Arc<Point>>>>,
     feeds: RefCell<HashMap<u32, Rc<LiveFeed>>>,
-    homes: RefCell<HashMap<u32, LiveHome>>,
-    /// Homes whose file is being opened.
-    opening: RefCell<HashMap<u32, Vec<CoreId>>>,
+    homes: Homes,
     cache: Rc<Cache>,
     files: RefCell<HashMap<FileKey, (Rc<AsfFile>, Time)>>,
     events: RefCell<VecDeque<(u8, FlowId, FlowEvent)>>,
@@ -118,8 +120,7 @@ impl Shard {
             next_id: Cell::new(1),
             points: RefCell::default(),
             feeds: RefCell::default(),
-            homes: RefCell::default(),
-            opening: RefCell::default(),
+            homes: Homes::default(),
             files: RefCell::default(),
             events: RefCell::default(),
             delivering: Cell::new(false),
@@ -148,6 +149,11 @@ impl Shard {
     /// The indexer.
     pub fn indexing(&self) -> &Indexing {
         &self.parts.indexing
+    }
+
+    /// Makes points for encoders.
+    pub fn maker(&self) -> &Arc<dyn PointMaker> {
+        &self.parts.maker
     }
 
     /// Host name for URLs.
@@ -236,6 +242,19 @@ impl Shard {
     pub fn point(&self, name: &str) -> Option<Arc<Point>> {
         let points = self.points.borrow();
         points.iter().find(|p| p.config.name == name).cloned()
+    }
+
+    /// The point of that number.
+    pub fn point_by_id(&self, id: u32) -> Option<Arc<Point>> {
+        self.points.borrow().iter().find(|p| p.id == id).cloned()
+    }
+
+    /// The point of that name, however it is capitalised: names of points are unique without regard to
+    /// case, and encoders' users type them (wmhttp.md 12).
+    pub fn point_of_any_case(&self, name: &str) -> Option<Arc<Point>> {
+        let points = self.points.borrow();
+        let named = |p: &&Arc<Point>| p.config.name.eq_ignore_ascii_case(name);
+        points.iter().find(named).cloned()
     }
 
     /// Note an opened content under a new name, which is also put into the facts.

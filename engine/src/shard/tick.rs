@@ -3,8 +3,8 @@
 use super::wheel::TICK;
 use super::{Message, Shard};
 use crate::front;
-use crate::points::{LiveFeed, LiveHome, Parcel, Point, open_source};
-use crate::rt;
+use crate::points::{LiveFeed, Point};
+use crate::rt::{self, Woken};
 use protocols::machine::{CoreId, Input, Time};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,6 +19,9 @@ const SPARSE_TICK: Duration = Duration::from_millis(10);
 
 /// Sessions above which a core ticks at its base rate.
 const SPARSE_SESSIONS_MAX: usize = 2000;
+
+/// The shortest sleep: what else is ready on the core has its turn.
+const PAUSE_MIN: Duration = Duration::from_micros(200);
 
 /// How often slow things are looked at.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
@@ -42,11 +45,28 @@ impl Shard {
                 .add(done.since(now).as_micros() as u64);
             // The next multiple of the tick, so that turns do not drift with the work.
             let next = now + self.pace();
-            let pause = next.since(done).max(Duration::from_micros(200));
-            self.alarm.sleep(pause.min(self.until_deadline(done))).await;
+            let pause = next.since(done).max(PAUSE_MIN);
+            let pause = pause.min(self.until_deadline(done));
+            self.rest(done + pause).await;
         }
         self.drop_flows(rt::now());
         self.journal.borrow_mut().close();
+    }
+
+    /// Sleep until then or until the alarm rings. What has to leave at its own time meanwhile, leaves.
+    async fn rest(&self, until: Time) {
+        loop {
+            let now = rt::now();
+            if now >= until {
+                return;
+            }
+            let due = self.homes.tap_due().map_or(until, |due| due.min(until));
+            let pause = due.since(now).max(PAUSE_MIN);
+            if self.alarm.sleep(pause).await == Woken::Rung || due >= until {
+                return;
+            }
+            self.tick_taps(rt::now());
+        }
     }
 
     /// Take in what other cores sent. Also called when the bell rings.
@@ -89,9 +109,7 @@ impl Shard {
     }
 
     fn is_busy(&self) -> bool {
-        self.has_flows()
-            || self.conns.borrow().is_busy()
-            || self.homes.borrow().values().any(LiveHome::is_watched)
+        self.has_flows() || self.conns.borrow().is_busy() || self.homes.any_watched()
     }
 
     fn until_deadline(&self, now: Time) -> Duration {
@@ -103,17 +121,21 @@ impl Shard {
             .map_or(IDLE_TICK, |at| at.since(now).max(TICK))
     }
 
-    /// Tell the machines what happened to their flows. Their outputs may make more happen.
+    /// Tell the machines what happened to their flows and publishers. Their outputs may make more happen.
     pub fn deliver_events(self: &Rc<Self>) {
         if self.delivering.replace(true) {
             return;
         }
         loop {
             let event = self.events.borrow_mut().pop_front();
-            let Some((number, flow, event)) = event else {
+            if let Some((number, flow, event)) = event {
+                front::feed(self, number, Input::Flow { flow, event });
+                continue;
+            }
+            let Some(((number, session), why)) = self.homes.next_evicted() else {
                 break;
             };
-            front::feed(self, number, Input::Flow { flow, event });
+            front::feed(self, number, Input::Evict { session, why });
         }
         self.delivering.set(false);
     }
@@ -146,11 +168,7 @@ impl Shard {
                 }
             }
             Message::Subscribe(point, core) => self.subscribe(&point, core),
-            Message::Unsubscribe(point, core) => {
-                if let Some(home) = self.homes.borrow_mut().get_mut(&point) {
-                    home.unsubscribe(core);
-                }
-            }
+            Message::Unsubscribe(point, core) => self.unsubscribe(point, core),
             Message::Adopt(adopted) => front::adopt(self, *adopted),
             Message::Datagram {
                 front,
@@ -184,11 +202,16 @@ impl Shard {
         }
     }
 
+    /// The core's feed of a live point, if it has packets.
+    pub fn feed(&self, point: &Point) -> Option<Rc<LiveFeed>> {
+        let feed = self.feeds.borrow().get(&point.id).cloned();
+        feed.filter(|feed| feed.head_send_time().is_some())
+    }
+
     /// The core's feed of a live point. If there is none its home is asked for one.
     pub fn feed_or_subscribe(self: &Rc<Self>, point: &Arc<Point>) -> Option<Rc<LiveFeed>> {
-        let feed = self.feeds.borrow().get(&point.id).cloned();
-        if feed.as_ref().is_some_and(|f| f.head_send_time().is_some()) {
-            return feed;
+        if let Some(feed) = self.feed(point) {
+            return Some(feed);
         }
         if point.home == self.parts.id {
             self.subscribe(point, self.parts.id);
@@ -202,88 +225,8 @@ impl Shard {
         None
     }
 
-    fn subscribe(self: &Rc<Self>, point: &Arc<Point>, core: CoreId) {
-        let now = rt::now();
-        if let Some(home) = self.homes.borrow_mut().get_mut(&point.id) {
-            home.subscribe(core, now);
-            self.hurry();
-            return;
-        }
-        self.open_home(point, Some(core));
-    }
-
-    fn open_home(self: &Rc<Self>, point: &Arc<Point>, core: Option<CoreId>) {
-        let mut opening = self.opening.borrow_mut();
-        if let Some(waiting) = opening.get_mut(&point.id) {
-            waiting.extend(core);
-            return;
-        }
-        opening.insert(point.id, core.into_iter().collect());
-        let (shard, point) = (Rc::clone(self), Arc::clone(point));
-        rt::spawn(async move {
-            let opened = open_source(&shard, &point).await;
-            let waiting = shard
-                .opening
-                .borrow_mut()
-                .remove(&point.id)
-                .unwrap_or_default();
-            let now = rt::now();
-            let file = match opened {
-                Ok(file) => file,
-                Err(refusal) => {
-                    point.set_failure(Some(format!("its file cannot be played: {refusal:?}")));
-                    return;
-                }
-            };
-            match LiveHome::new(Arc::clone(&point), file, Rc::clone(&shard.cache), now) {
-                Ok(mut home) => {
-                    point.set_failure(None);
-                    for core in waiting {
-                        home.subscribe(core, now);
-                    }
-                    shard.homes.borrow_mut().insert(point.id, home);
-                    shard.hurry();
-                }
-                Err(error) => {
-                    tracing::error!(point = point.config.name, %error, "cannot be broadcast");
-                    point.set_failure(Some(error.to_string()));
-                }
-            }
-        });
-    }
-
-    fn advance_homes(self: &Rc<Self>, now: Time) {
-        let mut parcels = Vec::new();
-        let mut failed = Vec::new();
-        for (id, home) in self.homes.borrow_mut().iter_mut() {
-            if !home.advance(now, |parcel| parcels.push((*id, parcel))) {
-                tracing::error!(point = home.point.config.name, "its source failed");
-                home.point
-                    .set_failure(Some("its file can no longer be read".to_owned()));
-                failed.push(*id);
-            }
-        }
-        for (point, parcel) in parcels {
-            let (core, message) = match parcel {
-                Parcel::Past(core, head, past) => (core, Message::Past(point, head, past)),
-                Parcel::Fresh(core, batch) => (core, Message::Batch(point, batch)),
-            };
-            self.pass_on(core, message);
-        }
-        for point in failed {
-            self.close_home(point);
-        }
-    }
-
-    fn close_home(self: &Rc<Self>, point: u32) {
-        let home = self.homes.borrow_mut().remove(&point);
-        for core in home.map(|h| h.audience()).unwrap_or_default() {
-            self.pass_on(core, Message::Gone(point));
-        }
-    }
-
     /// Hand a message to a core, which may be this one.
-    fn pass_on(self: &Rc<Self>, core: CoreId, message: Message) {
+    pub(super) fn pass_on(self: &Rc<Self>, core: CoreId, message: Message) {
         if core == self.parts.id {
             self.receive(message);
             return;
@@ -320,12 +263,7 @@ impl Shard {
             }
             self.close_home(point.id);
         }
-        for point in points.iter() {
-            let mine = point.is_broadcast() && point.home == self.parts.id;
-            if mine && point.config.always && !self.homes.borrow().contains_key(&point.id) {
-                self.open_home(point, None);
-            }
-        }
+        self.start_homes(points);
     }
 
     fn keep_house(self: &Rc<Self>, now: Time) {

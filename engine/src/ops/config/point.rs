@@ -2,11 +2,15 @@
 
 use super::error::ConfigError;
 use super::limits::{PointLimits, milli};
+use super::live::{
+    ArchiveConfig, FallbackConfig, MsbdConfig, MulticastConfig, PullConfig, PushConfig,
+};
 use super::units::{BitRate, Span};
 use super::{locate, validate};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// One publishing point.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,13 +57,30 @@ pub struct PointConfig {
     /// Limits of this point.
     #[serde(default)]
     pub limits: PointLimits,
-    #[serde(default, skip_serializing)]
-    multicast: NotBuilt,
-    #[serde(default, skip_serializing)]
-    msbd: NotBuilt,
+    /// Encoders that push here; for sources that are `push:`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub push: Option<PushConfig>,
+    /// How a source on another server is fetched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull: Option<PullConfig>,
+    /// What is broadcast while the source is silent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<FallbackConfig>,
+    /// Sent to a group as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub multicast: Option<MulticastConfig>,
+    /// Served to other servers as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub msbd: Option<MsbdConfig>,
+    /// Recorded as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive: Option<ArchiveConfig>,
     /// Clients must prove who they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<AuthConfig>,
+    /// It came into being because an encoder asked for it.
+    #[serde(skip)]
+    pub made_by_push: bool,
 }
 
 impl PointConfig {
@@ -84,17 +105,49 @@ impl PointConfig {
             redirect: None,
             enabled: true,
             limits: PointLimits::default(),
-            multicast: NotBuilt,
-            msbd: NotBuilt,
+            push: None,
+            pull: None,
+            fallback: None,
+            multicast: None,
+            msbd: None,
+            archive: None,
             auth: None,
+            made_by_push: false,
         }
     }
 
     /// Make relative paths relative to `base`.
     pub(super) fn anchor(&mut self, base: &Path) {
         self.source.anchor(base);
-        if let Some(auth) = &mut self.auth {
-            auth.users = base.join(&auth.users);
+        let push_auth = self.push.as_mut().and_then(|push| push.auth.as_mut());
+        let paths = [
+            self.auth.as_mut().map(|auth| &mut auth.users),
+            push_auth.map(|auth| &mut auth.users),
+            self.pull.as_mut().and_then(|p| p.password_file.as_mut()),
+            self.fallback.as_mut().map(|fallback| &mut fallback.source),
+            self.archive.as_mut().map(|archive| &mut archive.directory),
+        ];
+        for path in paths.into_iter().flatten() {
+            *path = base.join(&*path);
+        }
+    }
+
+    /// True if its source runs whether anybody watches or not: because that is asked for, or because
+    /// something other than players takes what it sends.
+    pub fn runs_always(&self) -> bool {
+        self.always || self.multicast.is_some() || self.archive.is_some() || self.msbd_group()
+    }
+
+    fn msbd_group(&self) -> bool {
+        self.msbd.as_ref().is_some_and(|msbd| msbd.group.is_some())
+    }
+
+    /// How long viewers wait for a source that was lost.
+    pub fn hold(&self) -> Duration {
+        match self.source {
+            Source::Push => self.push.clone().unwrap_or_default().hold.get(),
+            Source::Pull(..) => self.pull.clone().unwrap_or_default().hold.get(),
+            Source::Path(_) => Duration::ZERO,
         }
     }
 
@@ -179,6 +232,35 @@ impl PointKind {
 pub enum Source {
     /// A file, or a directory of files.
     Path(PathBuf),
+    /// An encoder that pushes.
+    Push,
+    /// Another server or an encoder that is asked.
+    Pull(PullScheme, String),
+}
+
+/// The protocol by which a source is fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PullScheme {
+    /// WMSP.
+    Http,
+    /// MMS over TCP.
+    Mms,
+    /// RTSP, media over TCP.
+    Rtsp,
+    /// MSBD.
+    Msbd,
+}
+
+impl PullScheme {
+    const ALL: [(&str, PullScheme); 7] = [
+        ("http", PullScheme::Http),
+        ("mms", PullScheme::Mms),
+        ("mmst", PullScheme::Mms),
+        ("rtsp", PullScheme::Rtsp),
+        ("rtspt", PullScheme::Rtsp),
+        ("msbd", PullScheme::Msbd),
+        ("mmsh", PullScheme::Http),
+    ];
 }
 
 impl Source {
@@ -186,12 +268,13 @@ impl Source {
     pub fn path(&self) -> Option<&Path> {
         match self {
             Source::Path(path) => Some(path),
+            Source::Push | Source::Pull(..) => None,
         }
     }
 
     pub(super) fn anchor(&mut self, base: &Path) {
-        match self {
-            Source::Path(path) => *path = base.join(&*path),
+        if let Source::Path(path) = self {
+            *path = base.join(&*path);
         }
     }
 }
@@ -200,6 +283,8 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Source::Path(path) => path.display().fmt(f),
+            Source::Push => f.write_str("push:"),
+            Source::Pull(_, url) => f.write_str(url),
         }
     }
 }
@@ -208,22 +293,30 @@ impl std::str::FromStr for Source {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Source, String> {
+        const EXPECTED: &str =
+            "a file, a directory, \"push:\", or a URL with http, mms, rtsp or msbd";
         if text.is_empty() {
-            return Err("is empty; expected a file or a directory".to_owned());
+            return Err(format!("is empty; expected {EXPECTED}"));
         }
-        if let Some(path) = text.strip_prefix("file:") {
-            let path = path.strip_prefix("//").unwrap_or(path);
-            return Ok(Source::Path(path.into()));
-        }
-        match text.split_once(':') {
+        let (scheme, rest) = match text.split_once(':') {
             // A scheme, unless it could be the start of a file name with a directory in front.
-            Some((scheme, _)) if !scheme.is_empty() && !scheme.contains(['/', '.']) => {
-                Err(format!(
-                    "sources of the kind \"{scheme}:\" are not supported by this build; \
-                 expected a file or a directory (write \"./{text}\" if that is a file name)"
-                ))
+            Some((scheme, rest)) if !scheme.is_empty() && !scheme.contains(['/', '.']) => {
+                (scheme.to_ascii_lowercase(), rest)
             }
-            _ => Ok(Source::Path(text.into())),
+            _ => return Ok(Source::Path(text.into())),
+        };
+        let pulled = PullScheme::ALL.iter().find(|(name, _)| *name == scheme);
+        match (scheme.as_str(), rest, pulled) {
+            ("file", _, _) => Ok(Source::Path(rest.strip_prefix("//").unwrap_or(rest).into())),
+            // As Windows Media Services wrote it, too.
+            ("push", "" | "*", _) => Ok(Source::Push),
+            (_, rest, Some((_, scheme))) if rest.len() > 2 && rest.starts_with("//") => {
+                Ok(Source::Pull(*scheme, text.to_owned()))
+            }
+            _ => Err(format!(
+                "is not a source that this server knows; expected {EXPECTED} \
+                 (write \"./{text}\" if that is a file name)"
+            )),
         }
     }
 }
@@ -239,19 +332,6 @@ impl<'de> Deserialize<'de> for Source {
 impl Serialize for Source {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.collect_str(self)
-    }
-}
-
-/// A table that other builds know. Its presence is an error that says so, rather than "unknown".
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct NotBuilt;
-
-impl<'de> Deserialize<'de> for NotBuilt {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<NotBuilt, D::Error> {
-        serde::de::IgnoredAny::deserialize(d)?;
-        Err(serde::de::Error::custom(
-            "is not supported by this build; remove it",
-        ))
     }
 }
 

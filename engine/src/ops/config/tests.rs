@@ -172,18 +172,92 @@ fn names_of_points_are_safe_in_urls_paths_and_labels() {
 }
 
 #[test]
-fn what_this_build_does_not_have_is_said() {
-    let head = "[[point]]\nname = \"a\"\nkind = \"broadcast\"\n";
-    for source in ["push:", "http://origin/live", "msbd://h:1"] {
-        let p = problem(&format!("{head}source = \"{source}\"\n"));
+fn live_sources_are_read_and_others_are_not_guessed_at() {
+    let source = |text: &str| text.parse::<Source>();
+    assert_eq!(source("push:"), Ok(Source::Push));
+    assert_eq!(source("Push:*"), Ok(Source::Push));
+    let pulls = [
+        ("http://origin/live", PullScheme::Http),
+        ("mms://origin/live", PullScheme::Mms),
+        ("RTSP://origin/live", PullScheme::Rtsp),
+        ("msbd://h:1", PullScheme::Msbd),
+    ];
+    for (url, scheme) in pulls {
+        assert_eq!(source(url), Ok(Source::Pull(scheme, url.into())));
+    }
+    for wrong in [
+        "https://origin/live",
+        "http:",
+        "http://",
+        "push:x",
+        "ftp://h/x",
+    ] {
+        let head = "[[point]]\nname = \"a\"\nkind = \"broadcast\"\n";
+        let p = problem(&format!("{head}source = \"{wrong}\"\n"));
         assert_eq!((p.line, p.key.as_str()), (Some(4), "point[1].source"));
-        assert!(p.what.contains("not supported by this build"), "{}", p.what);
+        assert!(p.what.contains("push:"), "{}", p.what);
     }
-    for table in ["multicast", "msbd"] {
-        let p = problem(&format!("{head}source = \"x\"\n[point.{table}]\na = 1\n"));
-        assert_eq!(p.key, format!("point[1].{table}"));
-        assert!(p.what.contains("not supported by this build"), "{}", p.what);
+}
+
+#[test]
+fn tables_of_live_points_are_checked() {
+    let head = "[[point]]\nname = \"a\"\nkind = \"broadcast\"\n";
+    let push = format!("{head}source = \"push:\"\n");
+    let file = format!("{head}source = \"x\"\n");
+    let cases = [
+        (&file, "[point.push]\n", "point[1].push"),
+        (&push, "[point.pull]\n", "point[1].pull"),
+        (
+            &file,
+            "[point.fallback]\nsource = \"y\"\n",
+            "point[1].fallback",
+        ),
+        (&push, "[point.push]\nhold = \"2d\"\n", "point[1].push.hold"),
+        (
+            &push,
+            "[point.multicast]\ngroup = \"10.0.0.1:5\"\n",
+            "point[1].multicast.group",
+        ),
+        (
+            &push,
+            "[point.multicast]\ngroup = \"239.0.0.1:5\"\nfec_span = 15\n",
+            "point[1].multicast.fec_span",
+        ),
+        (
+            &push,
+            "[point.multicast]\ngroup = \"239.0.0.1:5\"\nbeacon = \"11s\"\n",
+            "point[1].multicast.beacon",
+        ),
+        (
+            &push,
+            "[point.msbd]\nlisten = \"[::1]:7007\"\n",
+            "point[1].msbd.listen",
+        ),
+        (
+            &push,
+            "[point.archive]\ndirectory = \"x\"\nmax_duration = \"1s\"\n",
+            "point[1].archive.max_duration",
+        ),
+    ];
+    for (head, table, key) in cases {
+        assert_eq!(problem(&format!("{head}{table}")).key, key);
     }
+    let on_demand = "[[point]]\nname = \"a\"\nkind = \"on-demand\"\nsource = \"push:\"\n";
+    assert_eq!(problem(on_demand).key, "point[1].source");
+    let group = "[point.multicast]\ngroup = \"239.0.0.1:5\"\n";
+    let second = file.replace("\"a\"", "\"b\"");
+    let both = problem(&format!("{file}{group}{second}{group}"));
+    assert_eq!(both.key, "point[2].multicast.group");
+}
+
+#[test]
+fn who_may_push() {
+    let mut push = PushConfig::default();
+    let (here, mapped, there) = ("127.0.0.1", "::ffff:127.0.0.1", "10.1.2.3");
+    let allows = |push: &PushConfig| [here, mapped, there].map(|a| push.allows(a.parse().unwrap()));
+    assert_eq!(allows(&push), [true, true, false]);
+    push.allow = vec!["10.0.0.0/8".parse().unwrap()];
+    assert_eq!(allows(&push), [false, false, true]);
 }
 
 #[test]
@@ -270,7 +344,7 @@ fn section(text: &str, head: &str) -> String {
     text.lines()
         .skip_while(|l| *l != head)
         .skip(1)
-        .take_while(|l| !l.starts_with('['))
+        .take_while(|l| !l.starts_with('[') && !l.starts_with("#["))
         .fold(String::new(), |all, line| all + line + "\n")
 }
 
@@ -366,7 +440,26 @@ fn the_reference_file_documents_every_key_once() {
         assert_eq!(written(&auth, &key), 1, "{key}");
         keys += 1;
     }
-    assert!(keys > 50, "only {keys} keys were looked for");
+    let tables = [
+        ("push", ""),
+        ("fallback", "source = \"y\""),
+        ("pull", ""),
+        ("multicast", "group = \"239.1.1.1:5\""),
+        ("msbd", "listen = \"127.0.0.1:7007\""),
+        ("archive", "directory = \"z\""),
+    ];
+    for (table, needed) in tables {
+        let head = format!("{point_head}\n[point.{table}]\n{needed}");
+        for key in known_keys(&head) {
+            let table = format!("#[point.{table}]");
+            // A table's heading stands for the key that it is.
+            let nested = REFERENCE.contains(&table.replace(']', &format!(".{key}]")));
+            let count = written(&section(REFERENCE, &table), &key);
+            assert!(nested || count == 1, "{table} {key}: {count}");
+            keys += 1;
+        }
+    }
+    assert!(keys > 80, "only {keys} keys were looked for");
 }
 
 // WMSP-93

@@ -1,5 +1,7 @@
 //! What TOML's types cannot say: ranges, names that must be unique, keys that exclude each other.
 
+mod live;
+
 use super::limits::Limits;
 use super::point::{AuthConfig, PointConfig, PointKind};
 use super::units::{BitRate, Size, Span};
@@ -309,6 +311,7 @@ fn point_at(prefix: &str, p: &PointConfig, others: &[PointConfig]) -> Vec<Compla
     if let Some(a) = &p.auth {
         auth(&key("auth"), a, &mut found);
     }
+    live::check(prefix, p, others, &mut found);
     if let Some(url) = &p.redirect
         && let Err(what) = redirect(url)
     {

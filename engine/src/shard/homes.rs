@@ -1,0 +1,302 @@
+//! The live streams whose home is this core: opening them, what publishers send to them, moving them on.
+
+use super::{Message, Shard};
+use crate::points::{LiveHome, Parcel, Point, Publisher, Tap, open_source};
+use crate::rt;
+use crate::source::AsfFile;
+use protocols::content::Refusal;
+use protocols::machine::{CoreId, Time};
+use protocols::media::{Ingest, IngestEvent};
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The homes of a core, and who publishes to them.
+#[derive(Default)]
+pub struct Homes {
+    /// By point.
+    running: RefCell<HashMap<u32, LiveHome>>,
+    /// Homes whose file is being opened, and the cores that wait for them.
+    opening: RefCell<HashMap<u32, Vec<CoreId>>>,
+    /// By point.
+    publishers: RefCell<HashMap<u32, Publisher>>,
+    /// The point that a session publishes to.
+    sessions: RefCell<HashMap<(u8, u64), u32>>,
+    /// Sessions that have to be told that they are over.
+    evicted: RefCell<VecDeque<((u8, u64), Refusal)>>,
+    /// When a tap wants to be called again.
+    tap_due: Cell<Option<Time>>,
+}
+
+impl Homes {
+    /// True if somebody waits for what a home makes.
+    pub fn any_watched(&self) -> bool {
+        self.running.borrow().values().any(LiveHome::is_watched)
+    }
+
+    /// When a tap wants to be called again.
+    pub fn tap_due(&self) -> Option<Time> {
+        self.tap_due.get()
+    }
+
+    /// The next session that is to be told that it is over.
+    pub fn next_evicted(&self) -> Option<((u8, u64), Refusal)> {
+        self.evicted.borrow_mut().pop_front()
+    }
+}
+
+impl Shard {
+    /// Who publishes to a point.
+    pub fn publisher(&self, point: u32) -> Option<Publisher> {
+        self.homes.publishers.borrow().get(&point).cloned()
+    }
+
+    /// How long a point's source has sent nothing.
+    pub fn source_silence(&self, point: u32) -> Duration {
+        let homes = self.homes.running.borrow();
+        homes
+            .get(&point)
+            .map_or(Duration::MAX, |home| home.silence(rt::now()))
+    }
+
+    /// A session is the source of a point from now on, or still.
+    pub fn admit_publisher(self: &Rc<Self>, point: &Arc<Point>, publisher: Publisher) {
+        self.ensure_home(point);
+        let homes = &self.homes;
+        homes
+            .sessions
+            .borrow_mut()
+            .insert(publisher.session, point.id);
+        homes.publishers.borrow_mut().insert(point.id, publisher);
+    }
+
+    /// Take a point from its publisher, who is told so.
+    pub fn evict(&self, point: u32, why: Refusal) {
+        if let Some(publisher) = self.forget_publisher(point) {
+            self.homes
+                .evicted
+                .borrow_mut()
+                .push_back((publisher.session, why));
+            self.hurry();
+        }
+    }
+
+    /// A publisher's session is over.
+    pub fn withdraw(&self, front: u8, session: u64, destroy: bool) {
+        let point = self.homes.sessions.borrow().get(&(front, session)).copied();
+        let Some(point) = point else {
+            return;
+        };
+        self.forget_publisher(point);
+        let made = self
+            .point_by_id(point)
+            .filter(|point| destroy && point.config.made_by_push);
+        if let Some(made) = made {
+            // WMHTTP-71, WMHTTP-109
+            let maker = Arc::clone(self.maker());
+            rt::spawn(rt::blocking(move || maker.remove(&made.config.name)));
+        }
+    }
+
+    fn forget_publisher(&self, point: u32) -> Option<Publisher> {
+        let publisher = self.homes.publishers.borrow_mut().remove(&point)?;
+        self.homes.sessions.borrow_mut().remove(&publisher.session);
+        Some(publisher)
+    }
+
+    /// A publisher sent something.
+    pub fn ingest(&self, front: u8, ingest: &Ingest) {
+        let point = self
+            .homes
+            .sessions
+            .borrow()
+            .get(&(front, ingest.session))
+            .copied();
+        if let Some(point) = point {
+            self.ingest_at(point, &ingest.event);
+        }
+    }
+
+    /// Something came from the source of a point.
+    pub fn ingest_at(&self, point: u32, event: &IngestEvent) {
+        let mut homes = self.homes.running.borrow_mut();
+        let Some(home) = homes.get_mut(&point) else {
+            return;
+        };
+        if let Err(error) = home.ingest(event, rt::now()) {
+            let name = &home.point.config.name;
+            tracing::warn!(point = name, %error, "a header that cannot be broadcast");
+        }
+        if matches!(event, IngestEvent::Header(_)) {
+            self.hurry();
+        }
+    }
+
+    /// A core wants a live stream whose home is here.
+    pub(super) fn subscribe(self: &Rc<Self>, point: &Arc<Point>, core: CoreId) {
+        let now = rt::now();
+        if point.config.source.path().is_none() {
+            self.ensure_home(point);
+        }
+        if let Some(home) = self.homes.running.borrow_mut().get_mut(&point.id) {
+            home.subscribe(core, now);
+            if home.is_silent() && !is_pulled(point) {
+                // Nobody can say when an encoder will come.
+                point.set_failure(Some("no encoder publishes here".to_owned()));
+            }
+            self.hurry();
+            return;
+        }
+        self.open_home(point, Some(core));
+    }
+
+    /// A core no longer wants a live stream.
+    pub(super) fn unsubscribe(&self, point: u32, core: CoreId) {
+        if let Some(home) = self.homes.running.borrow_mut().get_mut(&point) {
+            home.unsubscribe(core);
+        }
+    }
+
+    /// Start what runs whether somebody watches or not.
+    pub(super) fn start_homes(self: &Rc<Self>, points: &[Arc<Point>]) {
+        for point in points {
+            let mine = point.is_broadcast() && point.home == self.parts.id;
+            let runs = mine && point.config.enabled && point.config.runs_always();
+            if !runs || self.homes.running.borrow().contains_key(&point.id) {
+                continue;
+            }
+            match point.config.source.path() {
+                Some(_) => self.open_home(point, None),
+                None => self.ensure_home(point),
+            }
+        }
+    }
+
+    /// The home of a point whose media comes from outside.
+    fn ensure_home(self: &Rc<Self>, point: &Arc<Point>) {
+        if self.homes.running.borrow().contains_key(&point.id) {
+            return;
+        }
+        let home = LiveHome::new(Arc::clone(point), taps_of(self, point), rt::now());
+        self.homes.running.borrow_mut().insert(point.id, home);
+        if point.config.fallback.is_some() {
+            self.open_fallback(point);
+        }
+    }
+
+    fn open_fallback(self: &Rc<Self>, point: &Arc<Point>) {
+        let (shard, point) = (Rc::clone(self), Arc::clone(point));
+        rt::spawn(async move {
+            match open_source(&shard, &point).await {
+                Ok(file) => shard.give_file(&point, file),
+                Err(refusal) => {
+                    tracing::warn!(
+                        point = point.config.name,
+                        ?refusal,
+                        "its fallback cannot be played"
+                    );
+                }
+            }
+        });
+    }
+
+    /// The home of a point that plays a file, once the file is open.
+    fn open_home(self: &Rc<Self>, point: &Arc<Point>, core: Option<CoreId>) {
+        let mut opening = self.homes.opening.borrow_mut();
+        if let Some(waiting) = opening.get_mut(&point.id) {
+            waiting.extend(core);
+            return;
+        }
+        opening.insert(point.id, core.into_iter().collect());
+        let (shard, point) = (Rc::clone(self), Arc::clone(point));
+        rt::spawn(async move {
+            let opened = open_source(&shard, &point).await;
+            let waiting = shard.homes.opening.borrow_mut().remove(&point.id);
+            let file = match opened {
+                Ok(file) => file,
+                Err(refusal) => {
+                    point.set_failure(Some(format!("its file cannot be played: {refusal:?}")));
+                    return;
+                }
+            };
+            let now = rt::now();
+            let mut home = LiveHome::new(Arc::clone(&point), taps_of(&shard, &point), now);
+            for core in waiting.unwrap_or_default() {
+                home.subscribe(core, now);
+            }
+            shard.homes.running.borrow_mut().insert(point.id, home);
+            shard.give_file(&point, file);
+        });
+    }
+
+    fn give_file(&self, point: &Arc<Point>, file: Rc<AsfFile>) {
+        let mut homes = self.homes.running.borrow_mut();
+        let Some(home) = homes.get_mut(&point.id) else {
+            return;
+        };
+        match home.set_file(file, Rc::clone(&self.cache), rt::now()) {
+            Ok(()) if point.config.source.path().is_some() => point.set_failure(None),
+            Ok(()) => {}
+            Err(error) => {
+                tracing::error!(point = point.config.name, %error, "cannot be broadcast");
+                point.set_failure(Some(error.to_string()));
+            }
+        }
+        drop(homes);
+        self.hurry();
+    }
+
+    /// Move every live stream on.
+    pub(super) fn advance_homes(self: &Rc<Self>, now: Time) {
+        let mut parcels = Vec::new();
+        let mut failed = Vec::new();
+        for (id, home) in self.homes.running.borrow_mut().iter_mut() {
+            if !home.advance(now, |parcel| parcels.push((*id, parcel))) {
+                tracing::error!(point = home.point.config.name, "its source failed");
+                home.point
+                    .set_failure(Some("its file can no longer be read".to_owned()));
+                failed.push(*id);
+            }
+        }
+        for (point, parcel) in parcels {
+            let (core, message) = match parcel {
+                Parcel::Past(core, head, past) => (core, Message::Past(point, head, past)),
+                Parcel::Fresh(core, batch) => (core, Message::Batch(point, batch)),
+                Parcel::Gone(core) => (core, Message::Gone(point)),
+            };
+            self.pass_on(core, message);
+        }
+        for point in failed {
+            self.close_home(point);
+        }
+        self.tick_taps(now);
+    }
+
+    /// Let the taps do what is due.
+    pub(super) fn tick_taps(&self, now: Time) {
+        let mut homes = self.homes.running.borrow_mut();
+        let due = homes.values_mut().filter_map(|home| home.tick_taps(now));
+        self.homes.tap_due.set(due.min());
+    }
+
+    /// A live stream ends: its point is gone, or its file.
+    pub(super) fn close_home(self: &Rc<Self>, point: u32) {
+        self.evict(point, Refusal::Unavailable);
+        let home = self.homes.running.borrow_mut().remove(&point);
+        for core in home.map(|mut h| h.close(rt::now())).unwrap_or_default() {
+            self.pass_on(core, Message::Gone(point));
+        }
+    }
+}
+
+fn is_pulled(point: &Point) -> bool {
+    use crate::ops::config::Source;
+    matches!(point.config.source, Source::Pull(..))
+}
+
+/// What else is done with a point's stream.
+fn taps_of(_shard: &Rc<Shard>, _point: &Arc<Point>) -> Vec<Box<dyn Tap>> {
+    Vec::new()
+}
