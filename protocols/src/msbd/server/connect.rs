@@ -101,7 +101,9 @@ impl Server {
         ticket: Ticket,
         answer: Answer,
     ) -> Option<Answer> {
-        let c = self.conns.get_mut(&conn)?;
+        let Some(c) = self.conns.get_mut(&conn) else {
+            return Some(answer);
+        };
         match &mut c.stage {
             Stage::Asking {
                 ticket: due,
