@@ -1,3 +1,4 @@
 //! WMHTTP: an encoder pushes a live stream to a publishing point, over HTTP (MS-WMHTTP).
 
+pub mod client;
 pub mod frame;
