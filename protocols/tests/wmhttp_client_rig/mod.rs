@@ -1,6 +1,6 @@
 //! A scripted server around the client machine of WMHTTP, in virtual time, and the data of the
 //! reference's worked exchanges.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 pub mod sha256;
 
