@@ -10,6 +10,7 @@ pub mod asf;
 mod asf_build;
 pub mod client;
 pub mod mms;
+pub mod push;
 pub mod rtsp;
 
 use engine::Server;
