@@ -292,3 +292,6 @@ pub fn live_header(blob: &[u8]) -> Result<(Header, Bytes), asf::Error> {
     let live = asf::broadcast_blob(blob, None)?;
     Ok((Header::parse(&live)?, live.into()))
 }
+
+#[cfg(test)]
+mod tests;

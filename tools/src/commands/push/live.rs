@@ -202,3 +202,6 @@ fn tell(shared: &Shared, state: &State) {
         nudger.nudge();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -269,3 +269,6 @@ fn at(start: u64, error: protocols::asf::Error) -> Fault {
         reason: error.reason.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests;
