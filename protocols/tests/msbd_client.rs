@@ -281,7 +281,7 @@ fn clients_can_stay_for_the_next_stream() {
     assert!(script.client.is_done());
 }
 
-// MSBD-32, MSBD-34, MSBD-46, MSBD-65: examples 2, 4 and 18
+// MSBD-32, MSBD-34, MSBD-65: examples 2, 4 and 18
 #[test]
 fn media_comes_to_the_group() {
     let mut script = Script::new(multicast());
