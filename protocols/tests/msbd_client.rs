@@ -359,6 +359,20 @@ fn without_a_group_media_comes_on_the_connection() {
     }
 }
 
+// MSBD-02
+#[test]
+fn servers_are_of_ipv4() {
+    let mut script = Script::new(ClientConfig::new("msbd://[2001:db8::1]"));
+    script.drain();
+    let conn = script.conn.unwrap();
+    let end: SocketAddr = "[2001:db8::1]:7007".parse().unwrap();
+    let (peer, local) = (end, end);
+    let opened = Input::Opened { conn, peer, local };
+    script.client.handle(script.now, opened);
+    let did = script.drain();
+    assert!(failed(&did).1.contains("IPv4"), "{did:?}");
+}
+
 #[test]
 fn refusals_and_impossible_groups_are_told() {
     let mut script = Script::asked(tcp());

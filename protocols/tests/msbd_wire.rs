@@ -157,7 +157,7 @@ fn flows_frame_packets_with_their_padding() {
     assert_eq!(out, [first, example(14), example(15)].concat());
 }
 
-// MSBD-39, MSBD-40, MSBD-41, MSBD-42, MSBD-44, MSBD-46, MSBD-65, MSBD-67
+// MSBD-39, MSBD-40, MSBD-41, MSBD-42, MSBD-44, MSBD-65, MSBD-67
 #[test]
 fn the_caster_makes_datagrams() {
     let mut caster = Caster::new();
@@ -241,7 +241,7 @@ fn what_is_empty_is_looked_at_no_further() {
     assert_eq!(read(Direction::ToClient, &bytes), Ok(empty));
 }
 
-// MSBD-60
+// MSBD-21, MSBD-22, MSBD-23, MSBD-24, MSBD-60
 #[test]
 fn texts_are_taken_apart_and_tails_ignored() {
     let header = s1();
@@ -253,7 +253,6 @@ fn texts_are_taken_apart_and_tails_ignored() {
         total_packets: 9,
         ..s1_info(&header)
     };
-    // MSBD-21, MSBD-22, MSBD-23, MSBD-24
     let bytes = bytes_of(Message::IndStreamInfo(Described::Stream(info)));
     assert_eq!(&bytes[48..61], b"T\0somehttp://");
     assert_eq!((bytes[20], bytes[28], bytes.len()), (9, 7, 374 + 13));
