@@ -7,6 +7,7 @@
 //! It is a second reading of the wire beside the server's: nothing here looks at how the server
 //! writes, both share the packet and token formats only.
 
+mod access;
 mod config;
 mod link;
 mod media;
@@ -22,6 +23,7 @@ pub use crate::client::{REASON_CLOSED, Streams};
 pub use config::ClientConfig;
 pub use url::{Url, UrlFault};
 
+use self::access::Access;
 use self::link::{Link, Request};
 use self::request::{Envelope, Kind};
 use self::session::Session;
@@ -53,6 +55,7 @@ pub struct Client {
     proxy: Option<Url>,
     redirects: u8,
     session: Session,
+    access: Access,
     data: Option<Link>,
     side: Option<Link>,
     next_conn: u64,
@@ -136,6 +139,7 @@ impl Client {
         };
         Ok(Client {
             session: Session::new(guid),
+            access: Access::new(rng),
             config,
             state: State::New,
             url,
@@ -336,13 +340,19 @@ impl Client {
         }
     }
 
-    fn envelope<'a>(&'a self, user_agent: &'a str, supported: &'a str) -> Envelope<'a> {
+    fn envelope<'a>(
+        &'a self,
+        user_agent: &'a str,
+        supported: &'a str,
+        authorization: Option<&'a str>,
+    ) -> Envelope<'a> {
         Envelope {
             url: &self.url,
             absolute: self.proxy.is_some(),
             http: self.config.http,
             user_agent,
             supported,
+            authorization,
         }
     }
 
