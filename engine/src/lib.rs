@@ -8,6 +8,7 @@ pub mod lanes;
 pub mod ops;
 pub mod points;
 pub mod policy;
+pub mod pull;
 pub mod ring;
 pub mod rt;
 mod server;

@@ -7,6 +7,7 @@ mod exposition;
 mod process;
 
 use crate::ops::config::POINT_COUNT_MAX;
+use crate::points::SourceFacts;
 use crossbeam::utils::CachePadded;
 use protocols::content::{Protocol, Refusal};
 use protocols::machine::CoreId;
@@ -369,6 +370,8 @@ pub struct Metrics {
     cores: Mutex<PerCore<CoreCounters>>,
     points: Mutex<BTreeMap<PointKey, PerCore<PointCounters>>>,
     facts: Mutex<Facts>,
+    /// What the broadcasts' sources do, by the points' names.
+    sources: Mutex<BTreeMap<String, Arc<SourceFacts>>>,
     /// Written by the log writer.
     pub log: CachePadded<LogCounters>,
 }
@@ -387,6 +390,7 @@ impl Metrics {
             cores: Mutex::default(),
             points: Mutex::default(),
             facts: Mutex::default(),
+            sources: Mutex::default(),
             log: CachePadded::default(),
         })
     }
@@ -420,6 +424,11 @@ impl Metrics {
     /// Drop a removed point's series. Counters that are still held go on uncounted.
     pub fn forget_point(&self, point: &str) {
         lock(&self.points).retain(|key, _| &*key.0 != point);
+    }
+
+    /// The broadcasts that exist from now on, and what is known of their sources.
+    pub fn set_sources(&self, sources: BTreeMap<String, Arc<SourceFacts>>) {
+        *lock(&self.sources) = sources;
     }
 
     /// Make facts known.

@@ -1,6 +1,7 @@
 //! What is known of a broadcast's source, for those who run the server.
 
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
 /// What a broadcast's source does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,9 @@ pub struct SourceFacts {
     damaged: AtomicU64,
     entries: AtomicU32,
     losses: AtomicU64,
+    attempts: AtomicU64,
+    /// Why the last attempt failed.
+    error: Mutex<Option<String>>,
 }
 
 impl SourceFacts {
@@ -81,6 +85,25 @@ impl SourceFacts {
     /// How often it was lost without having ended.
     pub fn losses(&self) -> u64 {
         self.losses.load(Relaxed)
+    }
+
+    /// How often it was asked, if it is on another server.
+    pub fn attempts(&self) -> u64 {
+        self.attempts.load(Relaxed)
+    }
+
+    /// Why it could not be had the last time, if it could not.
+    pub fn last_error(&self) -> Option<String> {
+        let error = self.error.lock().unwrap_or_else(PoisonError::into_inner);
+        error.clone()
+    }
+
+    pub(crate) fn set_error(&self, error: Option<String>) {
+        *self.error.lock().unwrap_or_else(PoisonError::into_inner) = error;
+    }
+
+    pub(crate) fn count_attempt(&self) {
+        self.attempts.fetch_add(1, Relaxed);
     }
 
     pub(super) fn set(&self, airing: Airing) {

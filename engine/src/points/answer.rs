@@ -28,6 +28,9 @@ const FRESH: Duration = Duration::from_secs(1);
 /// How long a client waits for the first packets of a live stream to reach its core.
 const FEED_PATIENCE: Duration = Duration::from_secs(3);
 
+/// The same if the stream has to be fetched from another server first.
+const FETCH_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Pieces of a file without a single readable packet that are passed over at the start of a session.
 const DAMAGED_CHUNKS_MAX: usize = 64;
 
@@ -378,13 +381,17 @@ pub fn reason_of(by: RefusedBy) -> RefusedReason {
 /// The core's feed of a live point; asks the home core for it if this is the first viewer here.
 async fn feed_of(shard: &Rc<Shard>, point: &Arc<Point>) -> Option<Rc<LiveFeed>> {
     let begun = rt::now();
+    let patience = match point.is_pulled() {
+        true => FETCH_PATIENCE,
+        false => FEED_PATIENCE,
+    };
     let failures = point.failure_count();
     loop {
         // Each call asks again for a source that does not run.
         if let Some(feed) = shard.feed_or_subscribe(point) {
             return Some(feed);
         }
-        if point.failure_count() != failures || rt::now().since(begun) > FEED_PATIENCE {
+        if point.failure_count() != failures || rt::now().since(begun) > patience {
             return None;
         }
         rt::sleep(Duration::from_millis(5)).await;

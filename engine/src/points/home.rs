@@ -20,6 +20,9 @@ use std::time::Duration;
 /// Most of the past that is kept, bytes: a source whose send times stand still must not fill memory.
 pub const HISTORY_BYTES_MAX: usize = 128 << 20;
 
+/// How long viewers wait at most while a source sends its past.
+const RUSH_MAX: Duration = Duration::from_secs(2);
+
 /// See the module. Lives on the point's home core.
 pub struct LiveHome {
     /// Which point.
@@ -33,6 +36,8 @@ pub struct LiveHome {
     incoming: Option<Arc<LiveHead>>,
     /// When the source last sent something, or was first waited for.
     heard: Time,
+    /// When the entry on the air began.
+    began: Time,
     head: Option<Arc<LiveHead>>,
     generation: u32,
     history: VecDeque<Arc<Batch>>,
@@ -80,6 +85,7 @@ impl LiveHome {
             intake: Intake::default(),
             incoming: None,
             heard: now,
+            began: now,
             head: None,
             generation: 0,
             history: VecDeque::new(),
@@ -198,6 +204,35 @@ impl LiveHome {
         Ok(())
     }
 
+    /// The source was lost without a word. Viewers wait for it for a while.
+    pub fn source_lost(&mut self, now: Time) {
+        self.flush_intake(now);
+        let was_there = self.incoming.take().is_some();
+        if was_there {
+            self.point.facts.count_loss();
+        }
+        if was_there && self.on_air == OnAir::Intake {
+            self.point.facts.set(Airing::Lost);
+        }
+    }
+
+    /// The source is no longer asked for anything, because nobody wants it.
+    pub fn source_rests(&mut self, now: Time) {
+        self.flush_intake(now);
+        self.incoming = None;
+        if self.on_air == OnAir::Intake {
+            self.leave_air();
+        }
+        if self.on_air == OnAir::Nothing {
+            self.point.facts.set(Airing::Idle);
+        }
+    }
+
+    /// Who waits for a first packet waits in vain.
+    pub fn turn_away(&mut self) {
+        self.newcomers.clear();
+    }
+
     /// How long the source has sent nothing.
     pub fn silence(&self, now: Time) -> Duration {
         now.since(self.heard)
@@ -223,7 +258,7 @@ impl LiveHome {
                 self.mind_silence(now);
             }
         }
-        self.welcome();
+        self.welcome(now);
         self.parcels.drain(..).for_each(&mut send);
         fine
     }
@@ -283,6 +318,7 @@ impl LiveHome {
 
     fn begin_entry(&mut self, head: &Arc<LiveHead>, now: Time) {
         self.generation = self.generation.wrapping_add(1);
+        self.began = now;
         self.point.facts.count_entry();
         let head = Arc::new(head.in_generation(self.generation));
         self.leave_air_for_next();
@@ -334,9 +370,10 @@ impl LiveHome {
     }
 
     /// A viewer who joined in a part of the history would lag as soon as the rest of it came.
-    fn welcome(&mut self) {
+    fn welcome(&mut self, now: Time) {
         let caught_up = match (self.on_air, &self.files) {
             (OnAir::Files, Some(files)) => files.source.caught_up(),
+            (OnAir::Intake, _) if self.point.is_pulled() => self.intake_caught_up(now),
             _ => true,
         };
         let Some(head) = &self.head else {
@@ -353,6 +390,18 @@ impl LiveHome {
         }
     }
 
+    /// A source on another server may send some of its past first, faster than in real time.
+    fn intake_caught_up(&self, now: Time) -> bool {
+        let is_full = match (self.history.front(), self.history.back()) {
+            (Some(first), Some(last)) => {
+                let span = last.last_send_time().wrapping_sub(first.last_send_time());
+                span >= self.point.buffer_ms() / 10 * 9
+            }
+            _ => false,
+        };
+        is_full || !self.intake.is_rushing(now) || now.since(self.began) >= RUSH_MAX
+    }
+
     /// The source is on the air and may have been lost.
     fn mind_silence(&mut self, now: Time) {
         let silence = self.silence(now);
@@ -363,10 +412,13 @@ impl LiveHome {
             .is_some_and(|fallback| silence >= fallback.after.get())
             && self.files.is_some();
         let patience = Duration::from_secs(1);
+        let known = self.incoming.is_none();
         if replaced || silence >= config.hold().max(patience) {
-            self.point.facts.count_loss();
+            if !known {
+                self.point.facts.count_loss();
+            }
             self.source_over(now);
-        } else if silence >= patience {
+        } else if silence >= patience || known {
             self.point.facts.set(Airing::Lost);
         } else {
             self.point.facts.set(Airing::Live);

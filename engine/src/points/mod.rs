@@ -16,7 +16,7 @@ pub use live::{Batch, BatchBuilder, LiveFeed, LiveHead, LiveRing};
 pub use publish::{PointMaker, Publisher};
 pub use tap::Tap;
 
-use crate::ops::config::{PointConfig, PointKind};
+use crate::ops::config::{PointConfig, PointKind, Source};
 use crate::policy::{Guard, Player, PointLimiter};
 use crate::source::{AsfFile, Root};
 use protocols::content::{Content, Protocol, StreamInfo};
@@ -45,7 +45,7 @@ pub struct Point {
     /// Asks encoders who they are, if the point wants to know.
     pub push_guard: Option<Guard>,
     /// What its source does, if it is a broadcast.
-    pub facts: SourceFacts,
+    pub facts: Arc<SourceFacts>,
     /// Where its files are, once they are there.
     place: OnceLock<Place>,
     /// Why its source does not play.
@@ -129,7 +129,7 @@ impl Point {
             id,
             guard: config.auth.as_ref().map(Guard::open).transpose()?,
             push_guard: push_auth.map(Guard::open).transpose()?,
-            facts: SourceFacts::default(),
+            facts: Arc::default(),
             home: CoreId((id as usize % cores.max(1)) as u8),
             limiter: PointLimiter::new(config.limits.clone()),
             place: OnceLock::new(),
@@ -160,6 +160,11 @@ impl Point {
     /// True if all its clients share one timeline.
     pub fn is_broadcast(&self) -> bool {
         self.config.kind == PointKind::Broadcast
+    }
+
+    /// True if its source is on another server.
+    pub fn is_pulled(&self) -> bool {
+        matches!(self.config.source, Source::Pull(..))
     }
 
     /// Why its source does not play, if it does not.

@@ -2,6 +2,7 @@
 
 use super::{Message, Shard};
 use crate::points::{LiveHome, Parcel, Point, Publisher, Tap, open_source};
+use crate::pull::Puller;
 use crate::rt;
 use crate::source::AsfFile;
 use protocols::content::Refusal;
@@ -17,13 +18,15 @@ use std::time::Duration;
 #[derive(Default)]
 pub struct Homes {
     /// By point.
-    running: RefCell<HashMap<u32, LiveHome>>,
+    pub(super) running: RefCell<HashMap<u32, LiveHome>>,
     /// Homes whose file is being opened, and the cores that wait for them.
     opening: RefCell<HashMap<u32, Vec<CoreId>>>,
     /// By point.
     publishers: RefCell<HashMap<u32, Publisher>>,
     /// The point that a session publishes to.
     sessions: RefCell<HashMap<(u8, u64), u32>>,
+    /// Who fetches sources from other servers, by point.
+    pub(super) pullers: RefCell<HashMap<u32, Rc<Puller>>>,
     /// Sessions that have to be told that they are over.
     evicted: RefCell<VecDeque<((u8, u64), Refusal)>>,
     /// When a tap wants to be called again.
@@ -119,19 +122,21 @@ impl Shard {
         }
     }
 
-    /// Something came from the source of a point.
-    pub fn ingest_at(&self, point: u32, event: &IngestEvent) {
+    /// Something came from the source of a point. False if it is a header that cannot be broadcast.
+    pub fn ingest_at(&self, point: u32, event: &IngestEvent) -> bool {
         let mut homes = self.homes.running.borrow_mut();
         let Some(home) = homes.get_mut(&point) else {
-            return;
+            return true;
         };
-        if let Err(error) = home.ingest(event, rt::now()) {
+        let taken = home.ingest(event, rt::now());
+        if let Err(error) = &taken {
             let name = &home.point.config.name;
             tracing::warn!(point = name, %error, "a header that cannot be broadcast");
         }
         if matches!(event, IngestEvent::Header(_)) {
             self.hurry();
         }
+        taken.is_ok()
     }
 
     /// A core wants a live stream whose home is here.
@@ -140,15 +145,19 @@ impl Shard {
         if point.config.source.path().is_none() {
             self.ensure_home(point);
         }
-        if let Some(home) = self.homes.running.borrow_mut().get_mut(&point.id) {
+        let mut homes = self.homes.running.borrow_mut();
+        if let Some(home) = homes.get_mut(&point.id) {
             home.subscribe(core, now);
-            if home.is_silent() && !is_pulled(point) {
+            if home.is_silent() && !point.is_pulled() {
                 // Nobody can say when an encoder will come.
                 point.set_failure(Some("no encoder publishes here".to_owned()));
             }
             self.hurry();
+            drop(homes);
+            self.want_source(point);
             return;
         }
+        drop(homes);
         self.open_home(point, Some(core));
     }
 
@@ -169,7 +178,10 @@ impl Shard {
             }
             match point.config.source.path() {
                 Some(_) => self.open_home(point, None),
-                None => self.ensure_home(point),
+                None => {
+                    self.ensure_home(point);
+                    self.want_source(point);
+                }
             }
         }
     }
@@ -285,15 +297,11 @@ impl Shard {
     pub(super) fn close_home(self: &Rc<Self>, point: u32) {
         self.evict(point, Refusal::Unavailable);
         let home = self.homes.running.borrow_mut().remove(&point);
+        self.forget_source(point);
         for core in home.map(|mut h| h.close(rt::now())).unwrap_or_default() {
             self.pass_on(core, Message::Gone(point));
         }
     }
-}
-
-fn is_pulled(point: &Point) -> bool {
-    use crate::ops::config::Source;
-    matches!(point.config.source, Source::Pull(..))
 }
 
 /// What else is done with a point's stream.

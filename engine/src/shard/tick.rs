@@ -49,6 +49,7 @@ impl Shard {
             let pause = pause.min(self.until_deadline(done));
             self.rest(done + pause).await;
         }
+        self.leave_sources();
         self.drop_flows(rt::now());
         self.journal.borrow_mut().close();
     }
@@ -268,6 +269,7 @@ impl Shard {
 
     fn keep_house(self: &Rc<Self>, now: Time) {
         self.journal.borrow_mut().expire(now);
+        self.look_after_sources();
         self.reap_stalled(now);
         let mut ring_bytes = 0;
         let mut idle = Vec::new();
