@@ -306,7 +306,8 @@ impl LiveFeed {
     /// True while the entry is so young that a viewer can be given all of it.
     pub fn is_young(&self) -> bool {
         let packets = self.packets.borrow();
-        let packet = |(batch, index): &(Arc<Batch>, u32)| batch.packets.get(*index as usize).copied();
+        let packet =
+            |(batch, index): &(Arc<Batch>, u32)| batch.packets.get(*index as usize).copied();
         match (
             packets.front().and_then(packet),
             packets.back().and_then(packet),

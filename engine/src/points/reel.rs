@@ -133,7 +133,8 @@ impl Reel {
 
     /// The place of a file that is to be opened now and then given to [`Reel::give`].
     pub fn wanted(&mut self, now: Time) -> Option<usize> {
-        if is_unbroken(&self.point) || !matches!(self.next, Next::Unknown) || self.bad >= self.len() {
+        if is_unbroken(&self.point) || !matches!(self.next, Next::Unknown) || self.bad >= self.len()
+        {
             return None;
         }
         if self.cut.is_none() && self.playing.source.remaining(now) > OPEN_AHEAD {

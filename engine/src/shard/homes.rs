@@ -348,7 +348,12 @@ async fn open_first(
 fn warn_skipped(point: &Point, place: usize, why: Refusal) {
     let file = point.config.source.paths().get(place);
     let file = file.map(|path| path.display().to_string());
-    tracing::warn!(point = point.config.name, file, ?why, "skipped: cannot be played");
+    tracing::warn!(
+        point = point.config.name,
+        file,
+        ?why,
+        "skipped: cannot be played"
+    );
 }
 
 /// What else is done with a point's stream.

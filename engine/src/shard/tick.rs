@@ -209,7 +209,10 @@ impl Shard {
         // The beginning of the entry was lost on a full lane: what comes of it must not be taken for more
         // of the entry before.
         if let Some(point) = self.point_by_id(point) {
-            self.pass_on(point.home, Message::Subscribe(Arc::clone(&point), self.parts.id));
+            self.pass_on(
+                point.home,
+                Message::Subscribe(Arc::clone(&point), self.parts.id),
+            );
         }
     }
 

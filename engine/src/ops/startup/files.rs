@@ -27,9 +27,7 @@ pub(super) fn points(config: &Config) -> Vec<Finding> {
                 Err(e) => format!("source {}: {}", path.display(), reason(&e)),
             };
             let mend = match point.kind {
-                PointKind::Broadcast if listed => {
-                    "it is skipped until it is a readable ASF file"
-                }
+                PointKind::Broadcast if listed => "it is skipped until it is a readable ASF file",
                 PointKind::Broadcast => {
                     "the point is unavailable until its source is a readable ASF file"
                 }
