@@ -255,6 +255,16 @@ fn streams_that_are_late_are_waited_for() {
 }
 
 #[test]
+fn who_waited_for_nothing_is_told_so() {
+    let mut script = Script::asked(tcp());
+    script.data([example(3), example(11)].concat());
+    script.client.finish(script.now);
+    let none = Did::End(0xC00D_0033);
+    assert_eq!(script.drain(), [none, Did::Close(CloseHow::Flush)]);
+    assert!(script.client.is_done());
+}
+
+#[test]
 fn clients_can_stay_for_the_next_stream() {
     let mut script = receiving(ClientConfig {
         stay: true,

@@ -76,6 +76,7 @@ impl Client {
             self.report(IngestEvent::EntryEnd);
         }
         self.state = State::Receiving;
+        self.had_stream = true;
         self.report(IngestEvent::Header(header.clone()));
         self.stream = Some(Stream { id, header });
         for (number, bytes) in self.early.take(id) {

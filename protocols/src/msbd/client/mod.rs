@@ -75,6 +75,8 @@ pub struct Client {
     conns: u64,
     reader: Reader,
     stream: Option<Stream>,
+    /// At least one was described.
+    had_stream: bool,
     early: EarlyPackets,
     order: Order,
     counts: Counts,
@@ -99,6 +101,7 @@ impl Client {
             conns: 0,
             reader: Reader::new(Direction::ToClient),
             stream: None,
+            had_stream: false,
             early: EarlyPackets::default(),
             order: Order::default(),
             counts: Counts::default(),
@@ -108,8 +111,11 @@ impl Client {
         })
     }
 
-    /// End the session.
+    /// End the session. If the server was there and had no stream all the while, that is told.
     pub fn finish(&mut self, _: Time) {
+        if self.state == State::Waiting && !self.had_stream {
+            self.report(IngestEvent::End(hresult::NS_E_NO_STREAM));
+        }
         self.leave(CloseHow::Flush);
     }
 
