@@ -281,7 +281,7 @@ fn clients_can_stay_for_the_next_stream() {
     assert!(script.client.is_done());
 }
 
-// MSBD-32, MSBD-34, MSBD-65: examples 2, 4 and 18
+// MSBD-32, MSBD-34, MSBD-46, MSBD-65: examples 2, 4 and 18
 #[test]
 fn media_comes_to_the_group() {
     let mut script = Script::new(multicast());
@@ -357,6 +357,20 @@ fn without_a_group_media_comes_on_the_connection() {
         assert!(!script.client.transfer().udp);
         assert_eq!(script.datagram(&packet(1, 1)), [], "nothing was joined");
     }
+}
+
+// MSBD-02
+#[test]
+fn servers_are_of_ipv4() {
+    let mut script = Script::new(ClientConfig::new("msbd://[2001:db8::1]"));
+    script.drain();
+    let conn = script.conn.unwrap();
+    let end: SocketAddr = "[2001:db8::1]:7007".parse().unwrap();
+    let (peer, local) = (end, end);
+    let opened = Input::Opened { conn, peer, local };
+    script.client.handle(script.now, opened);
+    let did = script.drain();
+    assert!(failed(&did).1.contains("IPv4"), "{did:?}");
 }
 
 #[test]

@@ -397,7 +397,9 @@ fn streams_that_do_not_fit_are_refused() {
 // MSBD-02, MSBD-68
 #[test]
 fn only_listed_addresses_get_in() {
-    let mut bench = bench();
+    let mut listed = config(None);
+    listed.ports[0].allow.push("::/0".parse().unwrap());
+    let mut bench = bench_of(listed);
     for (peer, admitted) in [
         ("192.0.2.200:5", true),
         ("[::ffff:192.0.2.200]:5", true),

@@ -157,7 +157,7 @@ fn flows_frame_packets_with_their_padding() {
     assert_eq!(out, [first, example(14), example(15)].concat());
 }
 
-// MSBD-39, MSBD-40, MSBD-41, MSBD-42, MSBD-44, MSBD-46, MSBD-65, MSBD-67
+// MSBD-39, MSBD-40, MSBD-41, MSBD-42, MSBD-44, MSBD-65, MSBD-67
 #[test]
 fn the_caster_makes_datagrams() {
     let mut caster = Caster::new();

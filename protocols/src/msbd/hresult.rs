@@ -19,3 +19,26 @@ pub const NS_E_NO_STREAM: u32 = 0xC00D_0033;
 pub const fn is_failure(hr: u32) -> bool {
     hr & 0x8000_0000 != 0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // MSBD-61
+    #[test]
+    fn none_is_of_our_own_making() {
+        let ours = [
+            E_FAIL,
+            E_INVALIDARG,
+            NS_E_NETWORK_BUSY,
+            NS_E_TOO_MANY_SESS,
+            NS_E_FILE_NOT_FOUND,
+            NS_E_NO_STREAM,
+        ];
+        assert!(
+            ours.iter()
+                .all(|hr| is_failure(*hr) && hr & 0x2000_0000 == 0)
+        );
+        assert!(!is_failure(S_OK));
+    }
+}

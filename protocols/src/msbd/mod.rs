@@ -15,7 +15,7 @@ pub mod wire;
 
 pub use stream::stream_id;
 
-/// The customary port; none is assigned (msbd.md 1).
+/// The customary port; none is assigned (MSBD-03).
 pub const PORT: u16 = 7007;
 
 /// The only name of a channel in use: it says that the stream is ASF (MSBD-27).

@@ -166,9 +166,13 @@ impl Client {
     }
 
     // MSBD-57
-    fn opened(&mut self, now: Time) {
+    fn opened(&mut self, now: Time, peer: SocketAddr) {
         if self.state != State::Connecting {
             return;
+        }
+        // MSBD-02
+        if !peer.ip().to_canonical().is_ipv4() {
+            return self.fail(format!("{peer} is not of IPv4, which MSBD needs"));
         }
         self.state = State::Asked;
         self.since = now;
@@ -377,7 +381,7 @@ impl Client {
 impl Machine for Client {
     fn handle(&mut self, now: Time, input: Input<'_>) {
         match input {
-            Input::Opened { conn, .. } if self.conn == Some(conn) => self.opened(now),
+            Input::Opened { conn, peer, .. } if self.conn == Some(conn) => self.opened(now, peer),
             Input::Data { conn, bytes } if self.conn == Some(conn) => self.data(now, bytes),
             Input::Closed { conn } if self.conn == Some(conn) => self.closed(),
             Input::Datagram { channel, bytes, .. } if channel == self.config.socket => {

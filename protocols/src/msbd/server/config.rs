@@ -20,8 +20,9 @@ pub struct Port {
 }
 
 impl Port {
+    /// Whatever the list says, the protocol runs over IPv4 (MSBD-02).
     pub(super) fn admits(&self, address: IpAddr) -> bool {
-        self.allow.iter().any(|prefix| prefix.contains(address))
+        address.to_canonical().is_ipv4() && self.allow.iter().any(|prefix| prefix.contains(address))
     }
 }
 

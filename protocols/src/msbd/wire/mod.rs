@@ -265,7 +265,8 @@ impl Packet<'_> {
         Some(())
     }
 
-    /// True if it is an error correction packet: opaque data in the error correction data (msbd.md 6).
+    /// True if it is an error correction packet: opaque data in the error correction data
+    /// (MSBD-46, msbd.md 6). We send none (MSBD-45).
     pub fn is_parity(&self) -> bool {
         self.payload
             .first()
