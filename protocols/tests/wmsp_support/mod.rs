@@ -12,6 +12,7 @@ pub use support::*;
 pub use wire::*;
 
 pub type Bench = support::Bench<Server>;
+pub use support::Bench as AnyBench;
 
 pub fn config(core: u8, cores: u8) -> Config {
     Config::new(CoreId(core), cores, [core + 1; 32])
