@@ -85,7 +85,7 @@ fn there_and_back() {
     let (service, unread) = http.switched.remove(&conn).unwrap();
     assert_eq!(service, Service::Push);
     let config = push::Config::new(CoreId(0), 1, [1; 32]);
-    let mut encoders = AnyBench::around(push::Server::new(config));
+    let mut encoders = support::Bench::around(push::Server::new(config));
     let there = encoders.open();
     encoders.send(there, unread);
     assert_eq!(Reply::parse(&encoders.take(there)).status(), 204);

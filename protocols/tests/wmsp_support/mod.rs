@@ -3,7 +3,7 @@
 
 pub mod requests;
 #[path = "../support/mod.rs"]
-mod support;
+pub mod support;
 pub mod wire;
 
 use protocols::machine::{ConnId, CoreId};
@@ -12,7 +12,6 @@ pub use support::*;
 pub use wire::*;
 
 pub type Bench = support::Bench<Server>;
-pub use support::Bench as AnyBench;
 
 pub fn config(core: u8, cores: u8) -> Config {
     Config::new(CoreId(core), cores, [core + 1; 32])
