@@ -3,7 +3,6 @@
 mod wmhttp_support;
 
 use protocols::auth::{Challenge, Credentials, Identity, Offer, digest};
-use protocols::content::*;
 use protocols::machine::*;
 use protocols::media::IngestEvent;
 use std::sync::{Arc, Mutex};

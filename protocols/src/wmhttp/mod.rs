@@ -2,5 +2,6 @@
 
 pub mod client;
 pub mod frame;
+pub mod fuzz;
 pub mod request;
 pub mod server;
