@@ -46,6 +46,8 @@ enum Command {
     Asf(commands::asf::Args),
     /// List what an .asx file or a [Reference] file points to
     Asx(commands::asx::Args),
+    /// Read and write station files of multicast, .nsc
+    Nsc(commands::nsc::Args),
     /// Read client logs: server log files, XML logs, binary MMS logs
     Wmlog(commands::wmlog::Args),
     /// Watch a running server
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         Command::Passwd(args) => commands::passwd::run(&args, output),
         Command::Asf(args) => commands::asf::run(&args, output),
         Command::Asx(args) => commands::asx::run(&args, output),
+        Command::Nsc(args) => commands::nsc::run(&args, output),
         Command::Wmlog(args) => commands::wmlog::run(&args, output),
         Command::Top(args) => commands::top::run(&args, output),
     };
