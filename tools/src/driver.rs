@@ -4,10 +4,10 @@
 //! Arrival times are taken where the bytes are read, because packet-pair estimates live on them.
 
 use crate::arrivals::{self, Gaps, Noting};
-use crate::datagrams::{Datagrams, Running};
+use crate::datagrams::{Datagrams, Joining, Running};
 use protocols::machine::{Channel, ConnId, Input, Machine, Output, Time};
 use protocols::media::Ingest;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::ops::ControlFlow;
@@ -31,7 +31,8 @@ pub struct Driver<M> {
     now: Time,
     connections: HashMap<ConnId, Arc<TcpStream>>,
     /// By the machine's numbers of them.
-    datagrams: Vec<Running>,
+    datagrams: BTreeMap<Channel, Running>,
+    joining: Joining,
     events: Receiver<(Instant, Event)>,
     sender: SyncSender<(Instant, Event)>,
     faults: Vec<String>,
@@ -62,7 +63,8 @@ impl<M: Machine> Driver<M> {
             origin: Instant::now(),
             now: Time::ZERO,
             connections: HashMap::new(),
-            datagrams: Vec::new(),
+            datagrams: BTreeMap::new(),
+            joining: Joining::default(),
             events,
             sender,
             faults: Vec::new(),
@@ -83,14 +85,26 @@ impl<M: Machine> Driver<M> {
     /// If it cannot be read beside the rest.
     pub fn with_datagrams(mut self, datagrams: Datagrams) -> Result<Driver<M>, String> {
         let number = u8::try_from(self.datagrams.len()).map_err(|_| "too many sockets")?;
-        let running = datagrams.run(Channel(number), self.sender.clone())?;
-        self.datagrams.push(running);
+        self.receive(Channel(number), datagrams)?;
         Ok(self)
+    }
+
+    /// How the groups are joined that the machine asks for.
+    pub fn with_groups(mut self, joining: Joining) -> Driver<M> {
+        self.joining = joining;
+        self
+    }
+
+    /// A socket that had the number before is closed.
+    fn receive(&mut self, channel: Channel, datagrams: Datagrams) -> Result<(), String> {
+        let running = datagrams.run(channel, self.sender.clone())?;
+        self.datagrams.insert(channel, running);
+        Ok(())
     }
 
     /// Datagrams that were dropped on purpose.
     pub fn dropped(&self) -> u64 {
-        self.datagrams.iter().map(Running::dropped).sum()
+        self.datagrams.values().map(Running::dropped).sum()
     }
 
     /// The machine, to be told something; [`Driver::run`] then carries it out.
@@ -168,12 +182,14 @@ impl<M: Machine> Driver<M> {
                     ..
                 } => {
                     // One that the socket does not take is lost, as it may be on the way.
-                    if let Some(datagrams) = self.datagrams.get(usize::from(channel.0)) {
+                    if let Some(datagrams) = self.datagrams.get(&channel) {
                         datagrams.send(&bytes, peer);
                     }
                 }
-                Output::Join { group, .. } => {
-                    self.faults.push(format!("cannot join {group}"));
+                Output::Join { channel, group } => {
+                    let joined = Datagrams::join(group, self.joining);
+                    let joined = joined.and_then(|member| self.receive(channel, member));
+                    self.faults.extend(joined.err());
                 }
                 // A client machine serves nobody.
                 Output::Pass { .. }
@@ -514,6 +530,40 @@ mod tests {
         assert_eq!(given.as_deref(), Some("here"));
         assert_eq!((driver.dropped(), driver.faults()), (0, &[][..]));
         peer.join().expect("peer");
+    }
+
+    #[test]
+    fn groups_are_joined_when_the_machine_asks() {
+        let free = Datagrams::bind(None).and_then(|d| d.port());
+        let group = SocketAddr::from(([239, 255, 77, 3], free.expect("a port")));
+        let mut machine = Echo::new(0);
+        let wrong = SocketAddr::from(([127, 0, 0, 1], 9));
+        let join = |channel, group| Output::Join {
+            channel: Channel(channel),
+            group,
+        };
+        machine.out = VecDeque::from([join(1, group), join(2, wrong)]);
+        let joining = Joining {
+            interface: crate::datagrams::Interface::Address([127, 0, 0, 1].into()),
+            loss: None,
+        };
+        let mut driver = Driver::new(Asking(machine)).with_groups(joining);
+        let wait = |driver: &mut Driver<Asking>, until| {
+            let each = |_, given: Ingest| match given.event {
+                IngestEvent::Metadata(text) => ControlFlow::Break(text),
+                _ => ControlFlow::Continue(()),
+            };
+            driver.run(until, |_| false, each)
+        };
+        assert_eq!(wait(&mut driver, Time::ZERO), None);
+        let faults = driver.faults();
+        assert_eq!(faults, ["127.0.0.1:9 is no multicast group"]);
+        let far = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None);
+        let far = far.expect("a socket");
+        far.set_multicast_if_v4(&[127, 0, 0, 1].into())
+            .expect("the interface");
+        far.send_to(b"all", &group.into()).expect("send");
+        assert_eq!(wait(&mut driver, FAR).as_deref(), Some("all"));
     }
 
     #[test]

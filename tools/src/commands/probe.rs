@@ -4,6 +4,7 @@ mod player;
 mod save;
 mod seen;
 
+use crate::datagrams::Interface;
 use crate::driver::Driver;
 use crate::output::{Answer, Output};
 use clap::ArgAction;
@@ -83,6 +84,9 @@ pub struct Args {
     /// Which ones: the same for the same number
     #[arg(long, value_name = "N", default_value_t = 1, requires = "drop")]
     drop_seed: u64,
+    /// Multicast: join groups on this network interface, by its name or IPv4 address [default: as routed]
+    #[arg(long, value_name = "NAME")]
+    interface: Option<Interface>,
     /// Submit no client log at the end
     #[arg(long)]
     no_log: bool,

@@ -10,7 +10,6 @@
 mod config;
 mod link;
 mod media;
-mod reply;
 mod report;
 mod request;
 mod send;

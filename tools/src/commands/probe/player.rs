@@ -2,7 +2,7 @@
 
 use super::Args;
 use crate::arrivals::Gaps;
-use crate::datagrams::{Datagrams, Loss};
+use crate::datagrams::{Datagrams, Joining, Loss};
 use crate::driver::Driver;
 use protocols::auth::Password;
 use protocols::client::{LowerHeaders, Transfer};
@@ -175,7 +175,7 @@ pub fn rtsp(args: &Args, url: &str) -> Result<Driver<rtsp::client::Client>, Stri
 
 /// A driver that times the beginning of connections if a packet pair is asked for.
 fn driving<M: Machine>(machine: M, args: &Args, gaps: Gaps) -> Driver<M> {
-    let driver = Driver::new(machine);
+    let driver = Driver::new(machine).with_groups(args.joining());
     match args.packet_pair {
         true => driver.precise(gaps),
         false => driver,
@@ -192,6 +192,14 @@ impl Args {
     fn loss(&self, socket: u64) -> Option<Loss> {
         let seed = self.drop_seed.wrapping_add(socket << 32);
         self.drop.map(|share| Loss::new(share, seed))
+    }
+
+    /// Of sockets that join groups.
+    fn joining(&self) -> Joining {
+        Joining {
+            interface: self.interface.unwrap_or_default(),
+            loss: self.loss(0),
+        }
     }
 
     fn credentials(&self) -> Result<Option<(String, Password)>, String> {
