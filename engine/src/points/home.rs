@@ -106,9 +106,13 @@ impl LiveHome {
         // The file's index knows the rates better than its header does.
         head.streams = Arc::clone(&file.facts.streams);
         let past = self.past();
+        let head = Arc::new(head);
+        for tap in &mut self.taps {
+            tap.expect(&head);
+        }
         self.files = Some(Files {
             source: LoopSource::new(file, cache, now, past),
-            head: Arc::new(head),
+            head,
         });
         if self.plays_files_only() && (self.point.config.runs_always() || self.is_watched()) {
             self.air_files(now);
