@@ -12,10 +12,11 @@ mod tap;
 pub use airing::{Airing, SourceFacts};
 pub use answer::{answer, open_source, reason_of};
 pub use home::{LiveHome, Parcel};
-pub use live::{Batch, BatchBuilder, LiveFeed, LiveHead, LiveRing};
+pub use live::{Batch, BatchBuilder, BatchPacket, LiveFeed, LiveHead, LiveRing};
 pub use publish::{PointMaker, Publisher};
 pub use tap::Tap;
 
+use crate::multicast::StationSlot;
 use crate::ops::config::{PointConfig, PointKind};
 use crate::policy::{Guard, Player, PointLimiter};
 use crate::source::{AsfFile, Root};
@@ -46,6 +47,8 @@ pub struct Point {
     pub push_guard: Option<Guard>,
     /// What its source does, if it is a broadcast.
     pub facts: SourceFacts,
+    /// What its station file lists, if it is sent to a group.
+    pub station: StationSlot,
     /// Where its files are, once they are there.
     place: OnceLock<Place>,
     /// Why its source does not play.
@@ -132,6 +135,7 @@ impl Point {
             facts: SourceFacts::default(),
             home: CoreId((id as usize % cores.max(1)) as u8),
             limiter: PointLimiter::new(config.limits.clone()),
+            station: StationSlot::default(),
             place: OnceLock::new(),
             failure: Mutex::default(),
             failure_count: AtomicU32::new(0),

@@ -50,6 +50,7 @@ impl Shard {
             self.rest(done + pause).await;
         }
         self.drop_flows(rt::now());
+        self.close_homes();
         self.journal.borrow_mut().close();
     }
 
