@@ -165,14 +165,7 @@ impl Sender {
         out.clear();
         packet::put_head(self.next_id, stream, asf.len(), out);
         out.extend_from_slice(asf);
-        // Whatever a source's own transport wrote there means nothing here.
-        if let Some(flags) = asf.first().filter(|flags| *flags & 0x80 != 0) {
-            let data = usize::from(flags & 0x0F);
-            let from = HEAD_LEN + 1;
-            if let Some(bytes) = out.get_mut(from..from + data) {
-                bytes.fill(0);
-            }
-        }
+        packet::clear_correction(out.get_mut(HEAD_LEN..).unwrap_or_default());
     }
 }
 
