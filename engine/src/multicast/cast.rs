@@ -1,5 +1,6 @@
 //! A live stream's sender to one group.
 
+use super::announcer::Announcer;
 use super::line::Line;
 use super::schedule::{Item, Schedule, Waiting};
 use super::station::Listed;
@@ -44,6 +45,7 @@ pub struct Cast {
     beacon_at: Time,
     /// Silence has lasted so long.
     silent: bool,
+    announcer: Option<Announcer>,
     /// Station files name the address that datagrams come from.
     tells_adapter: bool,
     /// Largest ASF packet that no network cuts, as far as the first interface knows.
@@ -72,10 +74,10 @@ impl Speaker {
 }
 
 /// The senders that a point is configured to have.
-pub fn casts_of(point: &Arc<Point>, metrics: &Metrics, now: Time) -> Vec<Box<dyn Tap>> {
+pub fn casts_of(point: &Arc<Point>, metrics: &Metrics, host: &str, now: Time) -> Vec<Box<dyn Tap>> {
     let mut casts: Vec<Box<dyn Tap>> = Vec::new();
     if let Some(config) = &point.config.multicast {
-        match Cast::msb(point, config, metrics, now) {
+        match Cast::msb(point, config, metrics, host, now) {
             Ok(cast) => casts.push(Box::new(cast)),
             // The configuration was checked: this is about another limit than the one checked there.
             Err(error) => tracing::error!(point = point.config.name, %error, "no multicast"),
@@ -85,7 +87,8 @@ pub fn casts_of(point: &Arc<Point>, metrics: &Metrics, now: Time) -> Vec<Box<dyn
 }
 
 impl Cast {
-    /// By MSB. The first beacon leaves at once.
+    /// By MSB. The first beacon leaves at once. `host` is the server's name for those who hear of the group
+    /// by an announcement.
     ///
     /// # Errors
     /// If the span of error correction is not possible.
@@ -93,6 +96,7 @@ impl Cast {
         point: &Arc<Point>,
         config: &MulticastConfig,
         metrics: &Metrics,
+        host: &str,
         now: Time,
     ) -> Result<Cast, SpanError> {
         let sender = Sender::new(SenderConfig {
@@ -119,6 +123,11 @@ impl Cast {
         let mut cast = Cast::new(point, group, speaker, metrics, now);
         cast.beacon_interval = config.beacon.get();
         cast.tells_adapter = config.publish_interface;
+        if config.sap {
+            let name = &point.config.name;
+            let announcer = Announcer::new(name, &cast.group, host, &cast.counters, now);
+            cast.announcer = Some(announcer);
+        }
         Ok(cast)
     }
 
@@ -147,6 +156,7 @@ impl Cast {
             // MSB-38
             beacon_at: now,
             silent: true,
+            announcer: None,
             tells_adapter: false,
             unfragmented_max: None,
             warned_of: 0,
@@ -156,7 +166,7 @@ impl Cast {
 
     /// A header that is sent or may be: station files list it before its first packet leaves.
     // MSB-37, NSC-29, NSC-30
-    fn list(&mut self, head: &LiveHead) {
+    fn list(&mut self, head: &LiveHead, now: Time) {
         let Speaker::Msb(sender) = &mut self.speaker;
         let before = sender.formats().revision();
         sender.expect(&head.blob);
@@ -164,14 +174,11 @@ impl Cast {
             return;
         }
         let formats = sender.formats().clone();
-        let adapter = self.tells_adapter.then(|| self.source()).flatten();
+        let adapter = self.tells_adapter.then(|| source_of(&self.group)).flatten();
         self.point.station.publish(Listed { formats, adapter });
-    }
-
-    // MSB-35, NSC-21
-    fn source(&self) -> Option<IpAddr> {
-        let routed = || Some(route_to_group(&self.group).ok()?.source);
-        self.group.interface.or_else(routed)
+        if let Some(announcer) = &mut self.announcer {
+            announcer.hurry(now);
+        }
     }
 
     /// Receivers lose a whole packet with each piece of it.
@@ -293,12 +300,12 @@ impl Cast {
 }
 
 impl Tap for Cast {
-    fn expect(&mut self, head: &Arc<LiveHead>) {
-        self.list(head);
+    fn expect(&mut self, head: &Arc<LiveHead>, now: Time) {
+        self.list(head, now);
     }
 
     fn begin(&mut self, head: &Arc<LiveHead>, now: Time) {
-        self.list(head);
+        self.list(head, now);
         self.mind_size(head.header.packet_size());
         self.schedule.begin(head, now);
     }
@@ -313,11 +320,24 @@ impl Tap for Cast {
     }
 
     fn tick(&mut self, now: Time) -> Option<Time> {
+        let group = self.group;
+        let announces = self
+            .announcer
+            .as_mut()
+            .map(|announcer| announcer.tick(&self.point, || source_of(&group), now));
+        let sends = self.send_due(now);
+        Some(announces.map_or(sends, |at| at.min(sends)))
+    }
+}
+
+impl Cast {
+    /// Send what is due. Returns when something is due again.
+    fn send_due(&mut self, now: Time) -> Time {
         while let Some(item) = self.schedule.front() {
             if let Item::Packet(waiting) = item {
                 let due = self.pacing.due(clock_of(waiting.due), waiting.due);
                 if due > now + GATHER {
-                    return Some(due.min(self.stay_alive(now)));
+                    return due.min(self.stay_alive(now));
                 }
             }
             match self.schedule.pop() {
@@ -331,15 +351,26 @@ impl Tap for Cast {
                 None => break,
             }
         }
-        Some(self.stay_alive(now))
+        self.stay_alive(now)
     }
+}
+
+/// The address that datagrams come from.
+// MSB-35, NSC-21
+fn source_of(group: &GroupOptions) -> Option<IpAddr> {
+    let routed = || Some(route_to_group(group).ok()?.source);
+    group.interface.or_else(routed)
 }
 
 /// The last packet of all completes a cycle.
 // MSB-44
 impl Drop for Cast {
     fn drop(&mut self) {
-        self.pause(crate::rt::now());
+        let now = crate::rt::now();
+        self.pause(now);
+        if let Some(announcer) = &mut self.announcer {
+            announcer.take_back(now);
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! protocol's [`protocols::media::Caster`] make datagrams of them. Nothing of it waits for the network: what
 //! the kernel does not take is counted, and receivers repair what they can.
 
+mod announcer;
 mod cast;
 mod line;
 mod schedule;

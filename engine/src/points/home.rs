@@ -108,7 +108,7 @@ impl LiveHome {
         let past = self.past();
         let head = Arc::new(head);
         for tap in &mut self.taps {
-            tap.expect(&head);
+            tap.expect(&head, now);
         }
         self.files = Some(Files {
             source: LoopSource::new(file, cache, now, past),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 /// block.
 pub trait Tap {
     /// An entry with this header may come later.
-    fn expect(&mut self, _head: &Arc<LiveHead>) {}
+    fn expect(&mut self, _head: &Arc<LiveHead>, _now: Time) {}
 
     /// A new entry begins.
     fn begin(&mut self, head: &Arc<LiveHead>, now: Time);

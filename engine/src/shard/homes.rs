@@ -306,5 +306,5 @@ fn is_pulled(point: &Point) -> bool {
 
 /// What else is done with a point's stream.
 fn taps_of(shard: &Rc<Shard>, point: &Arc<Point>) -> Vec<Box<dyn Tap>> {
-    casts_of(point, &shard.parts.metrics, rt::now())
+    casts_of(point, &shard.parts.metrics, shard.host(), rt::now())
 }

@@ -52,7 +52,9 @@ fn way(point: &PointConfig, table: &str, options: &GroupOptions) -> Option<Findi
     let (name, group) = (&point.name, options.group);
     Some(match (error.raw_os_error(), options.interface) {
         (Some(libc::EADDRNOTAVAIL | libc::ENODEV), Some(interface)) => Finding::warning(
-            format!("point \"{name}\": {table}.interface {interface} is no address of this machine that can do multicast"),
+            format!(
+                "point \"{name}\": {table}.interface {interface} is no address of this machine that can do multicast"
+            ),
             "use one that `ip address` lists, on an interface with the flag MULTICAST",
         ),
         (Some(libc::ENETUNREACH | libc::ENODEV | libc::EADDRNOTAVAIL), _) => Finding::warning(
