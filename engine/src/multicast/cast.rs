@@ -38,6 +38,8 @@ pub struct Cast {
     counters: Arc<CachePadded<CastCounters>>,
     schedule: Schedule,
     pacing: Pacing,
+    /// No packet of the entry has been sent yet.
+    fresh: bool,
     /// The entry that is sent.
     head: Option<Arc<LiveHead>>,
     beacon_interval: Duration,
@@ -151,6 +153,7 @@ impl Cast {
             counters,
             schedule: Schedule::new(now),
             pacing: Pacing::new(0),
+            fresh: true,
             head: None,
             beacon_interval: PAUSE,
             // MSB-38
@@ -205,6 +208,7 @@ impl Cast {
 
     fn enter(&mut self, head: &Arc<LiveHead>, now: Time) {
         self.pacing.rebase(head.header.max_bit_rate());
+        self.fresh = true;
         self.head = Some(Arc::clone(head));
         self.speak_entry(now);
     }
@@ -221,7 +225,9 @@ impl Cast {
     }
 
     fn send(&mut self, waiting: &Waiting, now: Time) {
-        if waiting.turn && self.speaker.is_turned() {
+        // A turn in what was left out of an entry's past is none for those who get the rest.
+        let began = std::mem::take(&mut self.fresh);
+        if waiting.turn && !began && self.speaker.is_turned() {
             self.speak_entry(now);
         }
         let (Some(head), Some((packet, bytes))) = (&self.head, waiting.packet()) else {

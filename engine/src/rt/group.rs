@@ -10,8 +10,8 @@ use std::os::fd::AsRawFd;
 /// Send buffer, bytes: a burst of large packets must not be refused.
 const SEND_BUFFER: usize = 1 << 20;
 
-/// Where IPv6 addresses of this machine are listed with their interfaces.
-const IF_INET6: &str = "/proc/net/if_inet6";
+/// Where IPv6 addresses are listed with their interfaces, as the calling thread sees them.
+const IF_INET6: &str = "/proc/thread-self/net/if_inet6";
 
 /// How a group is sent to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
