@@ -5,6 +5,7 @@
 
 pub mod front;
 pub mod lanes;
+pub mod multicast;
 pub mod ops;
 pub mod points;
 pub mod policy;

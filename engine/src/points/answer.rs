@@ -140,7 +140,51 @@ async fn open_inner(
             })
             .await
         }
+        // POINT.nsc leads to its multicast group.
+        None if rest.is_empty() => match name.strip_suffix(".nsc").and_then(|n| shard.point(n)) {
+            Some(point) => {
+                enter(shard, &point, credentials, async |_| {
+                    station_of(shard, request, &point).await
+                })
+                .await
+            }
+            None => no(Refusal::NotFound),
+        },
         _ => no(Refusal::NotFound),
+    }
+}
+
+/// The station file of a point, once there is a header that it can list.
+// MSB-37, NSC-43
+async fn station_of(
+    shard: &Rc<Shard>,
+    request: &OpenRequest,
+    point: &Arc<Point>,
+) -> OpenResult<Answer> {
+    if point.config.multicast.is_none() {
+        return no(Refusal::NotFound);
+    }
+    if !point.config.enabled {
+        return no(Refusal::Unavailable);
+    }
+    let begun = rt::now();
+    let failures = point.failure_count();
+    loop {
+        match document::station(shard, request, point) {
+            Some(Ok(answer)) => return Ok(answer),
+            Some(Err(error)) => {
+                let name = &point.config.name;
+                tracing::error!(point = name, %error, "its station file cannot be written");
+                return no(Refusal::Internal);
+            }
+            None => {}
+        }
+        // Each call asks again for a source that does not run.
+        shard.feed_or_subscribe(point);
+        if point.failure_count() != failures || rt::now().since(begun) > FEED_PATIENCE {
+            return no(Refusal::Unavailable);
+        }
+        rt::sleep(Duration::from_millis(5)).await;
     }
 }
 

@@ -112,7 +112,11 @@ impl LiveHome {
         cache: Rc<Cache>,
         now: Time,
     ) -> Result<(), asf::Error> {
-        self.files = Some(Reel::new(&self.point, place, file, cache, now)?);
+        let reel = Reel::new(&self.point, place, file, cache, now)?;
+        for tap in &mut self.taps {
+            tap.expect(reel.head(), now);
+        }
+        self.files = Some(reel);
         if self.plays_files_only() && (self.point.config.runs_always() || self.is_watched()) {
             self.air_files(now);
         }

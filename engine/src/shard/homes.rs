@@ -1,6 +1,7 @@
 //! The live streams whose home is this core: opening them, what publishers send to them, moving them on.
 
 use super::{Message, Shard};
+use crate::multicast::casts_of;
 use crate::points::{LiveHome, Parcel, Point, Publisher, Tap, open_source};
 use crate::pull::Puller;
 use crate::rt;
@@ -317,6 +318,13 @@ impl Shard {
         self.homes.tap_due.set(due.min());
     }
 
+    /// The core stops: what its streams have begun elsewhere is brought to an end.
+    pub(super) fn close_homes(&self) {
+        for (_, mut home) in self.homes.running.borrow_mut().drain() {
+            home.close(rt::now());
+        }
+    }
+
     /// A live stream ends: its point is gone, or its file.
     pub(super) fn close_home(self: &Rc<Self>, point: u32) {
         self.evict(point, Refusal::Unavailable);
@@ -365,6 +373,6 @@ fn warn_skipped(point: &Point, place: usize, why: Refusal) {
 }
 
 /// What else is done with a point's stream.
-fn taps_of(_shard: &Rc<Shard>, _point: &Arc<Point>) -> Vec<Box<dyn Tap>> {
-    Vec::new()
+fn taps_of(shard: &Rc<Shard>, point: &Arc<Point>) -> Vec<Box<dyn Tap>> {
+    casts_of(point, &shard.parts.metrics, shard.host(), rt::now())
 }

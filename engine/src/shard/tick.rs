@@ -51,6 +51,7 @@ impl Shard {
         }
         self.leave_sources();
         self.drop_flows(rt::now());
+        self.close_homes();
         self.journal.borrow_mut().close();
     }
 

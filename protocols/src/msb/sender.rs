@@ -106,6 +106,12 @@ impl Sender {
         &self.formats
     }
 
+    /// An entry with this header may come: it gets an id now, so that a station file can list it in time.
+    // MSB-37, NSC-30
+    pub fn expect(&mut self, header: &Bytes) -> u16 {
+        self.formats.id(header)
+    }
+
     /// wStreamID of the entry that runs.
     pub fn stream(&self) -> Option<StreamId> {
         self.stream
