@@ -6,7 +6,7 @@ mod listeners;
 use crate::front::{Front, listen, receive};
 use crate::lanes::Lanes;
 use crate::ops::admin::{Admin, Control};
-use crate::ops::config::{Config, Size};
+use crate::ops::config::{Config, PointConfig, Size};
 use crate::ops::log::{LogIdentity, LogWriter};
 use crate::ops::metrics::{Facts, Metrics};
 use crate::points::PointMaker;
@@ -19,7 +19,8 @@ use control::Controller;
 use listeners::{Sockets, bind};
 use protocols::content::Protocol;
 use protocols::machine::{Channel, CoreId, Machine, Service};
-use protocols::{mmsp, rtsp, wmsp};
+use protocols::net::Prefix;
+use protocols::{mmsp, msbd, rtsp, wmsp};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
 use std::os::fd::RawFd;
@@ -105,6 +106,8 @@ pub struct Addresses {
     pub mms: Vec<SocketAddr>,
     /// RTSP listeners, likewise.
     pub rtsp: Vec<SocketAddr>,
+    /// MSBD listeners, each with the name of its point.
+    pub msbd: Vec<(String, SocketAddr)>,
     /// The admin port.
     pub admin: Option<SocketAddr>,
 }
@@ -195,7 +198,8 @@ impl Server {
                 cache_bytes,
                 send_buffer: config.listen.sndbuf.map(buffer_bytes),
             };
-            let machines = Machines::new(&config, id, cpus.len()).map_err(StartError::Core)?;
+            let machines = Machines::new(&config, id, cpus.len(), &addresses.msbd)
+                .map_err(StartError::Core)?;
             let sockets = bound.pop().unwrap_or_default();
             let (ready, bell) = (ready.clone(), bells[number].clone());
             let thread = CoreThread::start(&format!("core-{number}"), *cpu, move || {
@@ -311,6 +315,7 @@ async fn run_core(
         http,
         mms,
         mut rtsp,
+        msbd,
     } = machines;
     let mut rtp = Vec::new();
     if let Some(pair) = sockets.rtp {
@@ -342,6 +347,13 @@ async fn run_core(
             (Service::Rtsp, Protocol::Rtspt),
             sockets.rtsp,
             rtp,
+        ),
+        serve(
+            &shard,
+            Box::new(msbd::server::Server::new(msbd)),
+            (Service::Msbd, Protocol::Msbd),
+            sockets.msbd,
+            Vec::new(),
         ),
     ]
     .concat();
@@ -412,10 +424,16 @@ struct Machines {
     http: wmsp::server::Config,
     mms: mmsp::server::Config,
     rtsp: rtsp::server::Config,
+    msbd: msbd::server::Config,
 }
 
 impl Machines {
-    fn new(config: &Config, core: CoreId, cores: usize) -> io::Result<Machines> {
+    fn new(
+        config: &Config,
+        core: CoreId,
+        cores: usize,
+        msbd_ports: &[(String, SocketAddr)],
+    ) -> io::Result<Machines> {
         let mut http = wmsp::server::Config::new(core, cores as u8, rt::random_seed()?);
         http.server = config.server.version.cougar();
         http.idle_timeout = config.limits.idle_timeout.get();
@@ -432,8 +450,41 @@ impl Machines {
         // Until the sockets are known.
         rtsp.rtp_port = 0;
         rtsp.unix_origin = unix_origin();
-        Ok(Machines { http, mms, rtsp })
+        let ports = msbd_ports.iter();
+        let ports = ports.filter_map(|(name, at)| msbd_port(config.point(name)?, *at));
+        let mut msbd = msbd::server::Config::new(ports.collect());
+        msbd.session_count_max = config.limits.outgoing_distribution_connections as usize;
+        msbd.connect_timeout = config.limits.header_timeout.get();
+        Ok(Machines {
+            http,
+            mms,
+            rtsp,
+            msbd,
+        })
     }
+}
+
+/// What stands behind a point's MSBD port.
+fn msbd_port(point: &PointConfig, at: SocketAddr) -> Option<msbd::server::Port> {
+    let msbd = point.msbd.as_ref()?;
+    let listed = msbd.allow.iter();
+    let listed = listed.filter_map(|net| Prefix::new(net.addr(), net.prefix_len()).ok());
+    let this_machine = Prefix::new(Ipv4Addr::LOCALHOST.into(), 8).ok();
+    let allow: Vec<Prefix> = match msbd.allow.is_empty() {
+        true => this_machine.into_iter().collect(),
+        false => listed.collect(),
+    };
+    Some(msbd::server::Port {
+        port: at.port(),
+        path: format!("/{}", point.name),
+        allow,
+        group: msbd.group.and_then(|group| match group {
+            SocketAddr::V4(group) => Some(group),
+            SocketAddr::V6(_) => None,
+        }),
+        announced: point.multicast.is_some(),
+        switch_eos: msbd.switch_eos,
+    })
 }
 
 /// The wall clock's time at the origin of the cores' clock.

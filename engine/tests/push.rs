@@ -186,7 +186,9 @@ fn next_entry(client: &mut Client) -> Vec<u8> {
 }
 
 fn packet_size_of(blob: &[u8]) -> u32 {
-    protocols::asf::Header::parse(blob).expect("a header").packet_size()
+    protocols::asf::Header::parse(blob)
+        .expect("a header")
+        .packet_size()
 }
 
 // WMHTTP-85, WMHTTP-86, WMHTTP-108
@@ -418,12 +420,20 @@ fn who_has_no_right_is_refused() {
     assert_eq!(status("/studio/below"), 404);
     let (_, reply) = push::setup(at, "/guarded", &[], "");
     assert_eq!(reply.status, 401);
-    assert!(reply.head.contains("WWW-Authenticate: Digest"), "{}", reply.head);
+    assert!(
+        reply.head.contains("WWW-Authenticate: Digest"),
+        "{}",
+        reply.head
+    );
     let _show = Show::begin(at, "/studio", SHOW);
     for guess in ["1", "4124758405", "3735928559", "abc", ""] {
         let text = push::request("pushstart", "/studio", guess, ENDLESS, &[]);
         let (_, reply) = Client::ask(at, &text);
-        assert!([400, 404].contains(&reply.status), "{guess}: {}", reply.head);
+        assert!(
+            [400, 404].contains(&reply.status),
+            "{guess}: {}",
+            reply.head
+        );
     }
     let (mut client, _) = viewer(at, "/studio");
     let first = see(&mut client, SHOW);
@@ -437,7 +447,10 @@ fn lies_cost_the_liar_only() {
     let lies: [(&str, Vec<u8>); 6] = [
         ("garbage", vec![0; 400]),
         ("a header that is none", framed(Kind::Change, &[7; 300])),
-        ("a header cut short", framed(Kind::Change, &OTHER.head()[..200])),
+        (
+            "a header cut short",
+            framed(Kind::Change, &OTHER.head()[..200]),
+        ),
         ("a packet of one byte", framed(Kind::Data, &[0x82])),
         ("a packet too long", framed(Kind::Data, &[0x82; 60_000])),
         ("a packet that lies", framed(Kind::Data, &[0xFF; 1000])),

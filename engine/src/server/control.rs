@@ -3,7 +3,7 @@
 use super::{ReloadReport, StartError};
 use crate::lanes::Lanes;
 use crate::ops::admin::{Added, Control, ControlError, PointState, PointStatus, Readiness};
-use crate::ops::config::{Config, POINT_COUNT_MAX, PointConfig};
+use crate::ops::config::{Config, MsbdConfig, POINT_COUNT_MAX, PointConfig};
 use crate::ops::metrics::Metrics;
 use crate::points::{Point, PointMaker};
 use crate::policy::Limiter;
@@ -180,6 +180,7 @@ impl Controller {
             ("server", state.config.server != config.server),
             ("listen", state.config.listen != config.listen),
             ("log", state.config.log != config.log),
+            ("point.msbd", msbd_of(&state.config).ne(msbd_of(&config))),
         ];
         report.needs_restart = sections.iter().filter(|s| s.1).map(|s| s.0).collect();
         state.points = Arc::new(points);
@@ -200,8 +201,12 @@ impl Controller {
         let mut config = self.lock().config.clone();
         let added = edit(&mut config.points)?;
         if added != Added::Unchanged {
-            self.put_in_force(config)
+            let report = self
+                .put_in_force(config)
                 .map_err(|error| ControlError::Invalid(error.to_string()))?;
+            if !report.needs_restart.is_empty() {
+                tracing::warn!(point = name, sections = ?report.needs_restart, "changes here need a restart");
+            }
             tracing::info!(point = name, "points changed through the API");
         }
         Ok(added)
@@ -248,6 +253,12 @@ impl PointMaker for Controller {
             tracing::warn!(point = name, %error, "a point made by an encoder stays");
         }
     }
+}
+
+/// What is listened to from the start on.
+fn msbd_of(config: &Config) -> impl Iterator<Item = (&str, &MsbdConfig)> {
+    let points = config.points.iter();
+    points.filter_map(|p| Some((p.name.as_str(), p.msbd.as_ref()?)))
 }
 
 fn unusable(config: &PointConfig, error: std::io::Error) -> StartError {
