@@ -1,6 +1,7 @@
 //! The server as a whole: starting its cores, changing its points, stopping it.
 
 mod control;
+mod feed;
 mod listeners;
 
 use crate::front::{Front, listen, receive};
@@ -16,6 +17,7 @@ use crate::rt::{self, BoundDatagrams, CoreThread, DoorbellHandle};
 use crate::shard::{Message, Shard, ShardParts};
 use crate::source::Indexing;
 use control::Controller;
+pub use feed::{Feed, NotTaken, SourceState};
 use listeners::{Sockets, bind};
 use protocols::content::Protocol;
 use protocols::machine::{Channel, CoreId, Machine, Service};
@@ -34,6 +36,9 @@ const CACHE_SHARE: u64 = 2;
 
 /// How long sessions may take to end when they are told to.
 const FINISH_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The name of an encoder that is pulled over HTTP (wmsp.md 7.9).
+const REX: &str = "Rex/9.0.0.2980";
 
 /// The local address of a front end without listeners.
 const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
@@ -195,6 +200,7 @@ impl Server {
                 host: host.clone(),
                 mms_port: addresses.mms.first().map(SocketAddr::port),
                 rtsp_port: addresses.rtsp.first().map(SocketAddr::port),
+                root: config.server.root.clone(),
                 cache_bytes,
                 send_buffer: config.listen.sndbuf.map(buffer_bytes),
             };
@@ -248,6 +254,16 @@ impl Server {
     /// Says which point cannot be opened; then everything is as before.
     pub fn reload(&self, config: Config) -> Result<ReloadReport, StartError> {
         self.controller.reload(config)
+    }
+
+    /// Feed a point whose source is `push:` from here; `None` if there is no such point.
+    pub fn feed(&self, point: &str) -> Option<Feed> {
+        Feed::new(&self.controller, point)
+    }
+
+    /// What the source of a broadcast point does; `None` if there is no such point.
+    pub fn source(&self, point: &str) -> Option<SourceState> {
+        feed::state_of(&self.controller, point)
     }
 
     /// Have the log files opened anew, for a rotation from outside.
@@ -435,7 +451,10 @@ impl Machines {
         msbd_ports: &[(String, SocketAddr)],
     ) -> io::Result<Machines> {
         let mut http = wmsp::server::Config::new(core, cores as u8, rt::random_seed()?);
-        http.server = config.server.version.cougar();
+        http.server = match config.server.encoder {
+            true => REX.to_owned(),
+            false => config.server.version.cougar(),
+        };
         http.idle_timeout = config.limits.idle_timeout.get();
         http.request_timeout = config.limits.header_timeout.get();
         http.limits.head_bytes_max = config.limits.max_head.as_usize();

@@ -121,9 +121,12 @@ async fn open_inner(
     request: &OpenRequest,
     credentials: Option<Credentials>,
 ) -> OpenResult<Answer> {
-    let Some(names) = segments(&request.path) else {
+    let Some(mut names) = segments(&request.path) else {
         return no(Refusal::NotFound);
     };
+    if names.is_empty() {
+        names.extend(shard.root().map(str::to_owned));
+    }
     let Some((name, rest)) = names.split_first() else {
         return Ok(document::overview(shard, request));
     };

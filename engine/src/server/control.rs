@@ -96,6 +96,11 @@ impl Controller {
         self.tell_all(|| Message::Points(Arc::clone(&points)));
     }
 
+    /// Give a core a message, which comes back if its lane is full.
+    pub fn offer(&self, core: CoreId, message: Message) -> Result<(), Message> {
+        self.lanes.call(self.lanes.outside(), core, message)
+    }
+
     /// Send a message to every core.
     pub fn tell_all(&self, make: impl Fn() -> Message) {
         for core in 0..self.cores {
@@ -217,7 +222,8 @@ impl Controller {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn find(&self, name: &str) -> Option<Arc<Point>> {
+    /// The point of that name.
+    pub fn find(&self, name: &str) -> Option<Arc<Point>> {
         let state = self.lock();
         let named = |p: &&Arc<Point>| p.config.name == name;
         state.points.iter().find(named).cloned()
