@@ -16,4 +16,4 @@ mod server;
 pub mod shard;
 pub mod source;
 
-pub use server::{Addresses, ReloadReport, Server, StartError};
+pub use server::{Addresses, Feed, NotTaken, ReloadReport, Server, SourceState, StartError};

@@ -38,6 +38,8 @@ enum Command {
     Check(commands::check::Args),
     /// Push ASF to a publishing point, as an encoder does
     Push(commands::push::Args),
+    /// Serve ASF as an encoder that servers fetch it from
+    Encode(commands::encode::Args),
     /// Play a URL without decoding and say what came
     Probe(commands::probe::Args),
     /// Set or delete a user of points that ask for a password
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => commands::demo::run(&args, &cli.logging, output),
         Command::Check(args) => commands::check::run(&args, output),
         Command::Push(args) => commands::push::run(&args, output),
+        Command::Encode(args) => commands::encode::run(&args, &cli.logging, output),
         Command::Probe(args) => commands::probe::run(&args, output),
         Command::Passwd(args) => commands::passwd::run(&args, output),
         Command::Asf(args) => commands::asf::run(&args, output),

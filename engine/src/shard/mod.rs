@@ -69,6 +69,8 @@ pub struct ShardParts {
     pub mms_port: Option<u16>,
     /// Port of RTSP, if it is served.
     pub rtsp_port: Option<u16>,
+    /// The point that the path "/" names, if it names one.
+    pub root: Option<String>,
     /// Bytes that its cache may hold.
     pub cache_bytes: usize,
     /// Upper bound of each connection's send buffer, if the operator set one.
@@ -170,6 +172,11 @@ impl Shard {
     /// Port of RTSP, if it is served.
     pub fn rtsp_port(&self) -> Option<u16> {
         self.parts.rtsp_port
+    }
+
+    /// The point that the path "/" names, if it names one.
+    pub fn root(&self) -> Option<&str> {
+        self.parts.root.as_deref()
     }
 
     /// Its cache of files.

@@ -31,6 +31,11 @@ const CADENCE_MIN: Span = Span::millis(5);
 pub(super) fn config(config: &Config) -> Vec<Complaint> {
     let mut found = Found::default();
     server(&config.server, &mut found);
+    if let Some(root) = &config.server.root
+        && config.point(root).is_none()
+    {
+        found.add("server.root", format!("\"{root}\" is the name of no point"));
+    }
     listen(&config.listen, &mut found);
     limits(&config.limits, &mut found);
     log(config, &mut found);
