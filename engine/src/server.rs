@@ -3,6 +3,7 @@
 mod control;
 mod listeners;
 
+use crate::archive::Archive;
 use crate::front::{Front, listen, receive};
 use crate::lanes::Lanes;
 use crate::ops::admin::{Admin, Control};
@@ -72,6 +73,9 @@ pub enum StartError {
     /// The log directory.
     #[error("the log cannot be written: {0}")]
     Log(io::Error),
+    /// The archive's threads.
+    #[error("recording cannot be started: {0}")]
+    Archive(io::Error),
     /// The index cache.
     #[error("the index cache cannot be used: {0}")]
     Indexing(io::Error),
@@ -130,6 +134,7 @@ pub struct Server {
     addresses: Addresses,
     admin: Option<Admin>,
     log: Mutex<Option<LogWriter>>,
+    archive: Mutex<Option<Archive>>,
 }
 
 impl Server {
@@ -150,6 +155,7 @@ impl Server {
         };
         let log = LogWriter::start(&config.log, identity, Arc::clone(&metrics))
             .map_err(StartError::Log)?;
+        let archive = Archive::start(Arc::clone(&metrics)).map_err(StartError::Archive)?;
         let bells = cpus
             .iter()
             .map(|_| DoorbellHandle::new())
@@ -186,6 +192,7 @@ impl Server {
                 lanes: lanes.clone(),
                 metrics: Arc::clone(&metrics),
                 log: log.handle(id),
+                archive: archive.handle(),
                 limiter: Arc::clone(&limiter),
                 indexing: indexing.clone(),
                 maker: Arc::clone(&controller) as Arc<dyn PointMaker>,
@@ -225,6 +232,7 @@ impl Server {
             addresses,
             admin,
             log: Mutex::new(Some(log)),
+            archive: Mutex::new(Some(archive)),
         })
     }
 
@@ -287,6 +295,9 @@ impl Server {
             if let Err(error) = core.join() {
                 tracing::error!(%error, "a core ended badly");
             }
+        }
+        if let Ok(mut archive) = self.archive.lock() {
+            archive.take();
         }
         if let Ok(mut log) = self.log.lock() {
             log.take();

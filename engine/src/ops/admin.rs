@@ -16,7 +16,7 @@
 mod http;
 
 use crate::ops::config::{ConfigError, PointConfig, parse_point};
-use crate::ops::metrics::Metrics;
+use crate::ops::metrics::{ArchiveTotals, Metrics};
 use http::{Request, Response};
 use serde::Serialize;
 use std::io;
@@ -84,6 +84,9 @@ pub struct PointStatus {
     pub error: Option<String>,
     /// Sessions now, all protocols and cores.
     pub sessions: u64,
+    /// What its recordings do, if it is recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archive: Option<ArchiveTotals>,
 }
 
 /// What a point does.

@@ -3,8 +3,11 @@
 //!
 //! Labels are bounded: publishing point, protocol, core, reason; never a session or an address.
 
+mod archive;
 mod exposition;
 mod process;
+
+pub use archive::{ArchiveCounters, ArchiveTotals};
 
 use crate::ops::config::POINT_COUNT_MAX;
 use crossbeam::utils::CachePadded;
@@ -13,7 +16,7 @@ use protocols::machine::CoreId;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// A number that only goes up. One thread writes, any thread reads.
@@ -368,6 +371,8 @@ pub struct Metrics {
     origin: Instant,
     cores: Mutex<PerCore<CoreCounters>>,
     points: Mutex<BTreeMap<PointKey, PerCore<PointCounters>>>,
+    /// They live as long as somebody records.
+    archives: Mutex<BTreeMap<Arc<str>, Weak<ArchiveCounters>>>,
     facts: Mutex<Facts>,
     /// Written by the log writer.
     pub log: CachePadded<LogCounters>,
@@ -386,6 +391,7 @@ impl Metrics {
             origin: Instant::now(),
             cores: Mutex::default(),
             points: Mutex::default(),
+            archives: Mutex::default(),
             facts: Mutex::default(),
             log: CachePadded::default(),
         })
@@ -415,6 +421,24 @@ impl Metrics {
         }
         let cores = points.entry(key).or_default();
         cores.entry(core.0).or_default().clone()
+    }
+
+    /// The counters of a point's recordings, made at the first call. To be kept; this takes a lock.
+    pub fn archive(&self, point: &str) -> Arc<ArchiveCounters> {
+        let mut archives = lock(&self.archives);
+        if let Some(counters) = archives.get(point).and_then(Weak::upgrade) {
+            return counters;
+        }
+        archives.retain(|_, counters| counters.strong_count() > 0);
+        let counters = Arc::default();
+        archives.insert(point.into(), Arc::downgrade(&counters));
+        counters
+    }
+
+    /// What a point's recordings do, if it is recorded.
+    pub fn archive_totals(&self, point: &str) -> Option<ArchiveTotals> {
+        let counters = lock(&self.archives).get(point).and_then(Weak::upgrade);
+        counters.map(|counters| counters.totals())
     }
 
     /// Drop a removed point's series. Counters that are still held go on uncounted.

@@ -296,6 +296,7 @@ impl Control for Controller {
                     },
                     error,
                     sessions,
+                    archive: self.metrics.archive_totals(&point.config.name),
                 }
             })
             .collect();

@@ -297,6 +297,9 @@ fn is_pulled(point: &Point) -> bool {
 }
 
 /// What else is done with a point's stream.
-fn taps_of(_shard: &Rc<Shard>, _point: &Arc<Point>) -> Vec<Box<dyn Tap>> {
-    Vec::new()
+fn taps_of(shard: &Rc<Shard>, point: &Arc<Point>) -> Vec<Box<dyn Tap>> {
+    let config = &point.config;
+    let archive = config.archive.as_ref();
+    let archive = archive.map(|to| shard.parts.archive.tap(&config.name, to));
+    archive.into_iter().collect()
 }

@@ -23,6 +23,7 @@ use homes::Homes;
 pub use message::{Adopted, Message};
 pub use wheel::TICK;
 
+use crate::archive::ArchiveHandle;
 use crate::front::Front;
 use crate::lanes::Lanes;
 use crate::ops::log::LogHandle;
@@ -56,6 +57,8 @@ pub struct ShardParts {
     pub metrics: Arc<Metrics>,
     /// Its end of the log.
     pub log: LogHandle,
+    /// Records points.
+    pub archive: ArchiveHandle,
     /// The limits that all cores share.
     pub limiter: Arc<Limiter>,
     /// The indexer.
