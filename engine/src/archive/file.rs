@@ -10,7 +10,7 @@ use protocols::asf::{self, Packet};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Bytes that are gathered before a write.
@@ -35,11 +35,16 @@ pub(super) struct RecordingFile {
 }
 
 impl RecordingFile {
-    /// Begin a file in the point's directory, which is made if it is not there.
+    /// Begin a file in the point's directory, which is made if it is not there. `latest` is the second
+    /// of the latest file and its number in that second.
     ///
     /// # Errors
     /// What the kernel says; `InvalidData` for a header that cannot be recorded.
-    pub(super) fn create(lane: &Lane, head: &LiveHead) -> io::Result<RecordingFile> {
+    pub(super) fn create(
+        lane: &Lane,
+        head: &LiveHead,
+        latest: &mut (u64, u32),
+    ) -> io::Result<RecordingFile> {
         let directory = &lane.config.directory;
         std::fs::create_dir_all(directory)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -50,7 +55,7 @@ impl RecordingFile {
         let header = RecordingHeader::new(&head.blob, file_id, now)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
         let extension = recording::extension(header.header());
-        let (file, path) = create_new(directory, &lane.point, now, extension)?;
+        let (file, path) = create_new(lane, now, extension, latest)?;
         // A file system without locks has viewers wait for nothing; it is recorded to all the same.
         let _ = file.try_lock();
         if let Err(error) = file.write_all_at(header.blob(), 0) {
@@ -132,7 +137,7 @@ impl RecordingFile {
     /// What the kernel says.
     pub(super) fn tell(&mut self) -> io::Result<()> {
         if self.told != self.written {
-            self.put_header(&self.written.clone())?;
+            self.put_header(&self.written)?;
             self.told = self.written;
         }
         Ok(())
@@ -167,6 +172,11 @@ impl RecordingFile {
         let _ = self.file.set_len(self.data_end());
         let _ = self.tell();
         (self.file, self.path)
+    }
+
+    /// Packets that were taken and are not in the file.
+    pub(super) fn unwritten(&self) -> u64 {
+        u64::from(self.ledger.extent().packets - self.written.packets)
     }
 
     /// True if nothing of it is worth keeping.
@@ -204,13 +214,16 @@ fn origin_of(packet: &Packet<'_>) -> u32 {
 }
 
 fn create_new(
-    directory: &Path,
-    point: &str,
+    lane: &Lane,
     now: u64,
     extension: &str,
+    latest: &mut (u64, u32),
 ) -> io::Result<(File, PathBuf)> {
-    for nth in 1..=SAME_SECOND_MAX {
-        let path = directory.join(name::of(point, now, nth, extension));
+    let used = if latest.0 == now { latest.1 } else { 0 };
+    for nth in used + 1..=SAME_SECOND_MAX {
+        let name = name::of(&lane.point, now, nth, extension);
+        let path = lane.config.directory.join(name);
+        *latest = (now, nth);
         let opened = OpenOptions::new()
             .read(true)
             .write(true)

@@ -26,6 +26,9 @@ pub(super) struct Recorder {
     state: State,
     /// Packets are missing before the next one.
     gap: bool,
+    /// Second since 1970 in which the latest file was begun, and which one of that second it was: a
+    /// name is not used again when its file is removed.
+    latest: (u64, u32),
 }
 
 enum State {
@@ -43,6 +46,7 @@ impl Recorder {
             head,
             state: State::Waiting,
             gap: false,
+            latest: (0, 0),
         }
     }
 
@@ -77,8 +81,12 @@ impl Recorder {
             }
             self.state = State::Waiting;
         }
-        for (_, bytes) in batch.iter() {
+        for (at, (_, bytes)) in batch.iter().enumerate() {
             if let Err(error) = self.packet(bytes, finisher) {
+                // Where a file is open, this packet counts as one that was not written to it.
+                let with_it = usize::from(!matches!(self.state, State::Recording(_)));
+                let left = batch.iter().count() - at - 1 + with_it;
+                self.lane.counters.missed.add(left as u64);
                 return self.fail(&error.to_string(), finisher);
             }
         }
@@ -172,7 +180,7 @@ impl Recorder {
     fn open(&mut self, finisher: &Finisher) -> io::Result<()> {
         self.close(finisher);
         self.room()?;
-        let file = RecordingFile::create(&self.lane, &self.head)?;
+        let file = RecordingFile::create(&self.lane, &self.head, &mut self.latest)?;
         tracing::info!(point = &*self.lane.point, file = %file.path.display(), "recording begins");
         let counters = &self.lane.counters;
         counters.files.inc();
@@ -199,6 +207,7 @@ impl Recorder {
         let state = std::mem::replace(&mut self.state, State::Failed(Instant::now() + RETRY));
         if let State::Recording(file) = state {
             let empty = file.is_empty();
+            self.lane.counters.missed.add(file.unwritten());
             let (file, path) = file.abandon();
             if empty {
                 let _ = std::fs::remove_file(&path);

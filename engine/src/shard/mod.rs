@@ -293,11 +293,11 @@ impl Shard {
 
     /// A file was opened, or has changed.
     pub fn new_file(&self, key: FileKey, handle: File, facts: Arc<FileFacts>) -> Rc<AsfFile> {
-        let file = Rc::new(AsfFile {
-            id: self.fresh_id(),
+        let file = Rc::new(AsfFile::new(
+            self.fresh_id(),
             facts,
-            reader: rt::ReadFile::new(handle),
-        });
+            rt::ReadFile::new(handle),
+        ));
         let mut files = self.files.borrow_mut();
         if files.len() >= IDLE_FILES_MAX {
             let cache = &self.cache;
