@@ -431,6 +431,7 @@ impl Machines {
         http.server = config.server.version.cougar();
         http.idle_timeout = config.limits.idle_timeout.get();
         http.request_timeout = config.limits.header_timeout.get();
+        http.log_sink = Some(config.log.sink.clone()).filter(|sink| !sink.is_empty());
         http.limits.head_bytes_max = config.limits.max_head.as_usize();
         http.limits.body_bytes_max = config.limits.max_body.as_usize();
         let mut mms = mmsp::server::Config::new(core, cores as u8, rt::random_seed()?);

@@ -13,6 +13,7 @@ mod journal;
 mod message;
 mod outlet;
 mod ports;
+mod posted;
 mod spray;
 mod tick;
 mod wheel;
@@ -213,9 +214,10 @@ impl Shard {
             Report::Refused { .. } => None,
         };
         let running = about.and_then(|flow| self.running_record((number, flow)));
+        let point = self.point_of_log(&report);
         self.journal
             .borrow_mut()
-            .report(number, report, front, running);
+            .report(number, report, front, running, point);
     }
 
     /// Write down that a peer broke the protocol.
