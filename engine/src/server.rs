@@ -4,6 +4,7 @@ mod control;
 mod feed;
 mod listeners;
 
+use crate::archive::Archive;
 use crate::front::{Front, listen, receive};
 use crate::lanes::Lanes;
 use crate::ops::admin::{Admin, Control};
@@ -78,6 +79,9 @@ pub enum StartError {
     /// The log directory.
     #[error("the log cannot be written: {0}")]
     Log(io::Error),
+    /// The archive's threads.
+    #[error("recording cannot be started: {0}")]
+    Archive(io::Error),
     /// The index cache.
     #[error("the index cache cannot be used: {0}")]
     Indexing(io::Error),
@@ -138,6 +142,7 @@ pub struct Server {
     addresses: Addresses,
     admin: Option<Admin>,
     log: Mutex<Option<LogWriter>>,
+    archive: Mutex<Option<Archive>>,
 }
 
 impl Server {
@@ -158,6 +163,7 @@ impl Server {
         };
         let log = LogWriter::start(&config.log, identity, Arc::clone(&metrics))
             .map_err(StartError::Log)?;
+        let archive = Archive::start(Arc::clone(&metrics)).map_err(StartError::Archive)?;
         let bells = cpus
             .iter()
             .map(|_| DoorbellHandle::new())
@@ -194,6 +200,7 @@ impl Server {
                 lanes: lanes.clone(),
                 metrics: Arc::clone(&metrics),
                 log: log.handle(id),
+                archive: archive.handle(),
                 limiter: Arc::clone(&limiter),
                 indexing: indexing.clone(),
                 maker: Arc::clone(&controller) as Arc<dyn PointMaker>,
@@ -235,6 +242,7 @@ impl Server {
             addresses,
             admin,
             log: Mutex::new(Some(log)),
+            archive: Mutex::new(Some(archive)),
         })
     }
 
@@ -307,6 +315,9 @@ impl Server {
             if let Err(error) = core.join() {
                 tracing::error!(%error, "a core ended badly");
             }
+        }
+        if let Ok(mut archive) = self.archive.lock() {
+            archive.take();
         }
         if let Ok(mut log) = self.log.lock() {
             log.take();
@@ -467,6 +478,7 @@ impl Machines {
         };
         http.idle_timeout = config.limits.idle_timeout.get();
         http.request_timeout = config.limits.header_timeout.get();
+        http.log_sink = Some(config.log.sink.clone()).filter(|sink| !sink.is_empty());
         http.limits.head_bytes_max = config.limits.max_head.as_usize();
         http.limits.body_bytes_max = config.limits.max_body.as_usize();
         let mut mms = mmsp::server::Config::new(core, cores as u8, rt::random_seed()?);

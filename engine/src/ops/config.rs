@@ -236,6 +236,8 @@ pub struct Log {
     pub w3c: bool,
     /// Logging, not streaming, stops while the file system has less than this left.
     pub free_space_floor: Size,
+    /// Path of the HTTP front end to which viewers of multicasts post their logs; empty: none.
+    pub sink: String,
 }
 
 impl Default for Log {
@@ -247,6 +249,7 @@ impl Default for Log {
             json: true,
             w3c: true,
             free_space_floor: Size::mib(256),
+            sink: "/wmsiislog.dll".to_owned(),
         }
     }
 }

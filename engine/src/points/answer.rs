@@ -367,7 +367,7 @@ fn open_file(
                 facts.identity.size, facts.identity.mtime_ns
             )),
         },
-        file_size: Some(facts.identity.size),
+        file_size: Some(facts.size()),
         description: Arc::clone(&facts.description),
     };
     let rate = file.average_bit_rate(header.auto_select(None, point.config.auto_exclude));

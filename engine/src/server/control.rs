@@ -332,6 +332,7 @@ impl Control for Controller {
                     error,
                     sessions,
                     input: point.is_broadcast().then(|| input_of(&point.facts)),
+                    archive: self.metrics.archive_totals(&point.config.name),
                 }
             })
             .collect();

@@ -382,5 +382,9 @@ fn warn_skipped(point: &Point, place: usize, why: Refusal) {
 
 /// What else is done with a point's stream.
 fn taps_of(shard: &Rc<Shard>, point: &Arc<Point>) -> Vec<Box<dyn Tap>> {
-    casts_of(point, &shard.parts.metrics, shard.host(), rt::now())
+    let mut taps = casts_of(point, &shard.parts.metrics, shard.host(), rt::now());
+    let config = &point.config;
+    let archive = config.archive.as_ref();
+    taps.extend(archive.map(|to| shard.parts.archive.tap(&config.name, to)));
+    taps
 }

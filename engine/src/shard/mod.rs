@@ -13,6 +13,7 @@ mod journal;
 mod message;
 mod outlet;
 mod ports;
+mod posted;
 mod pulls;
 mod spray;
 mod tick;
@@ -24,6 +25,7 @@ use homes::Homes;
 pub use message::{Adopted, Message};
 pub use wheel::TICK;
 
+use crate::archive::ArchiveHandle;
 use crate::front::Front;
 use crate::lanes::Lanes;
 use crate::ops::log::LogHandle;
@@ -57,6 +59,8 @@ pub struct ShardParts {
     pub metrics: Arc<Metrics>,
     /// Its end of the log.
     pub log: LogHandle,
+    /// Records points.
+    pub archive: ArchiveHandle,
     /// The limits that all cores share.
     pub limiter: Arc<Limiter>,
     /// The indexer.
@@ -218,9 +222,10 @@ impl Shard {
             Report::Refused { .. } => None,
         };
         let running = about.and_then(|flow| self.running_record((number, flow)));
+        let point = self.point_of_log(&report);
         self.journal
             .borrow_mut()
-            .report(number, report, front, running);
+            .report(number, report, front, running, point);
     }
 
     /// Write down that a peer broke the protocol.
@@ -298,11 +303,11 @@ impl Shard {
 
     /// A file was opened, or has changed.
     pub fn new_file(&self, key: FileKey, handle: File, facts: Arc<FileFacts>) -> Rc<AsfFile> {
-        let file = Rc::new(AsfFile {
-            id: self.fresh_id(),
+        let file = Rc::new(AsfFile::new(
+            self.fresh_id(),
             facts,
-            reader: rt::ReadFile::new(handle),
-        });
+            rt::ReadFile::new(handle),
+        ));
         let mut files = self.files.borrow_mut();
         if files.len() >= IDLE_FILES_MAX {
             let cache = &self.cache;

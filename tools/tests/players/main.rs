@@ -6,6 +6,7 @@
 //!
 //! A player that is not installed skips its tests, unless `CI` is set: then it fails them.
 
+mod archive;
 mod auth;
 mod cores;
 mod demo;

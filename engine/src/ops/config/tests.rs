@@ -251,6 +251,24 @@ fn tables_of_live_points_are_checked() {
 }
 
 #[test]
+fn the_log_sink_is_a_plain_path_that_hides_no_point() {
+    for sink in ["x", "/", "/a//b", "/a/", "/../x", "/a?b", "/a b", "/.x"] {
+        let p = problem(&format!("[log]\nsink = \"{sink}\"\n"));
+        assert_eq!((p.line, p.key.as_str()), (Some(2), "log.sink"), "{sink}");
+    }
+    let point = "[[point]]\nname = \"studio\"\nkind = \"broadcast\"\nsource = \"push:\"\n";
+    for sink in ["/studio", "/Studio/log", "/studio.nsc"] {
+        let p = problem(&format!("[log]\nsink = \"{sink}\"\n{point}"));
+        assert_eq!(p.key, "log.sink", "{sink}");
+        assert!(p.what.contains("\"studio\""), "{}", p.what);
+    }
+    for sink in ["", "/wmsiislog.dll", "/log/of/players"] {
+        let config = parse(&format!("[log]\nsink = \"{sink}\"\n{point}")).expect(sink);
+        assert_eq!(config.log.sink, sink);
+    }
+}
+
+#[test]
 fn who_may_push() {
     let mut push = PushConfig::default();
     let (here, mapped, there) = ("127.0.0.1", "::ffff:127.0.0.1", "10.1.2.3");

@@ -1,8 +1,8 @@
 //! The text format of Prometheus: `# HELP`, `# TYPE`, samples; one family after the other.
 
 use super::{
-    CastCounters, CoreCounters, Counter, LATENESS_MS, Lateness, Metrics, PointCounters,
-    RefusedReason, cast, lock, process,
+    ArchiveTotals, CastCounters, CoreCounters, Counter, LATENESS_MS, Lateness, Metrics,
+    PointCounters, RefusedReason, cast, lock, process,
 };
 use crate::points::{Airing, SourceFacts};
 use std::collections::BTreeMap;
@@ -17,6 +17,7 @@ pub(super) fn write(metrics: &Metrics) -> String {
     write_sources(metrics, &mut out);
     write_casts(metrics, &mut out);
     write_log(metrics, &mut out);
+    write_archives(metrics, &mut out);
     out
 }
 
@@ -488,6 +489,53 @@ fn write_log(metrics: &Metrics, out: &mut String) {
     ] {
         family(out, &format!("ringcast_log_{name}"), kind, help);
         let _ = writeln!(out, "ringcast_log_{name} {value}");
+    }
+}
+
+type ArchiveValue = fn(&ArchiveTotals) -> u64;
+
+const ARCHIVE_FAMILIES: &[(&str, &str, &str, ArchiveValue)] = &[
+    (
+        "bytes_total",
+        "counter",
+        "Bytes of media and indexes written to recordings.",
+        |t| t.bytes,
+    ),
+    ("files_total", "counter", "Recordings begun.", |t| t.files),
+    (
+        "dropped_packets_total",
+        "counter",
+        "Packets that were not recorded: the disk was too slow, or failed.",
+        |t| t.dropped,
+    ),
+    (
+        "errors_total",
+        "counter",
+        "Failures to write a recording.",
+        |t| t.errors,
+    ),
+    ("recording", "gauge", "1 while a file is written.", |t| {
+        u64::from(t.file.is_some())
+    }),
+    (
+        "file_bytes",
+        "gauge",
+        "Size of the file that is written, or was written last.",
+        |t| t.file_bytes,
+    ),
+];
+
+fn write_archives(metrics: &Metrics, out: &mut String) {
+    let archives: Vec<_> = lock(&metrics.archives)
+        .iter()
+        .filter_map(|(point, counters)| Some((escape(point), counters.upgrade()?.totals())))
+        .collect();
+    for (name, kind, help, value) in ARCHIVE_FAMILIES {
+        family(out, &format!("ringcast_archive_{name}"), kind, help);
+        for (point, totals) in &archives {
+            let n = value(totals);
+            let _ = writeln!(out, "ringcast_archive_{name}{{point=\"{point}\"}} {n}");
+        }
     }
 }
 
