@@ -5,9 +5,9 @@ mod support;
 use engine::Server;
 use engine::ops::metrics::Metrics;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use support::asf::{Clip, PICTURE, SMALL, SOUND, Said, said};
 use support::client::*;
@@ -25,29 +25,77 @@ const BRIEF: Clip = Clip {
 
 /// An origin that broadcasts the clip.
 fn origin(folder: &Folder, extra: &str) -> Server {
-    let anywhere = "127.0.0.1:0".parse().expect("an address");
-    start(config(folder, &origin_text([anywhere; 3], extra)))
+    let text = format!(
+        "[server]\ncores = 1\n[listen]\nhttp = [\"127.0.0.1:0\"]\nmms = [\"127.0.0.1:0\"]\n\
+         rtsp = [\"127.0.0.1:0\"]\n[[point]]\nname = \"live\"\nkind = \"broadcast\"\n\
+         source = \"live.wmv\"\ncadence = \"20ms\"\nbuffer = \"4s\"\n{extra}"
+    );
+    start(config(folder, &text))
 }
 
-/// One that takes the place of another, which was stopped.
-fn successor(folder: &Folder, of: &Server) -> Server {
-    let at = of.addresses();
-    let text = origin_text([at.http[0], at.mms[0], at.rtsp[0]], "");
-    let mut started = None;
-    // The kernel may need a moment to let go of the ports.
-    until("the ports are free", || {
-        started = Server::start(config(folder, &text)).ok();
-        started.is_some()
+/// The way to an origin's ports, which can be cut and lead to another origin later.
+struct Wire {
+    at: [SocketAddr; 3],
+    far: Arc<Mutex<Option<[SocketAddr; 3]>>>,
+    open: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Wire {
+    fn to(origin: &Server) -> Wire {
+        let far = Arc::new(Mutex::new(Some(ports(origin))));
+        let open: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
+        let at = [0, 1, 2].map(|port| {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+            let at = listener.local_addr().expect("an address");
+            let (far, open) = (Arc::clone(&far), Arc::clone(&open));
+            std::thread::spawn(move || {
+                for near in listener.incoming().flatten() {
+                    let to = *far.lock().expect("lock");
+                    if let Some(far) = to.and_then(|to| TcpStream::connect(to[port]).ok()) {
+                        let copy = |s: &TcpStream| s.try_clone().expect("a descriptor");
+                        open.lock().expect("lock").extend([copy(&near), copy(&far)]);
+                        carry(copy(&near), copy(&far));
+                        carry(far, near);
+                    }
+                }
+            });
+            at
+        });
+        Wire { at, far, open }
+    }
+
+    fn urls(&self) -> [String; 3] {
+        let [http, mms, rtsp] = self.at;
+        [
+            format!("http://{http}/live"),
+            format!("mms://{mms}/live"),
+            format!("rtsp://{rtsp}/live"),
+        ]
+    }
+
+    /// The origin is gone, and with it what was on the way.
+    fn cut(&self) {
+        *self.far.lock().expect("lock") = None;
+        for stream in self.open.lock().expect("lock").drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    fn lead_to(&self, origin: &Server) {
+        *self.far.lock().expect("lock") = Some(ports(origin));
+    }
+}
+
+fn carry(mut from: TcpStream, mut to: TcpStream) {
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut from, &mut to);
+        let _ = to.shutdown(Shutdown::Write);
     });
-    started.expect("waited for")
 }
 
-fn origin_text([http, mms, rtsp]: [SocketAddr; 3], extra: &str) -> String {
-    format!(
-        "[server]\ncores = 1\n[listen]\nhttp = [\"{http}\"]\nmms = [\"{mms}\"]\nrtsp = [\"{rtsp}\"]\n\
-         [[point]]\nname = \"live\"\nkind = \"broadcast\"\nsource = \"live.wmv\"\ncadence = \"20ms\"\n\
-         buffer = \"4s\"\n{extra}"
-    )
+fn ports(origin: &Server) -> [SocketAddr; 3] {
+    let at = origin.addresses();
+    [at.http[0], at.mms[0], at.rtsp[0]]
 }
 
 /// A relay with one point.
@@ -225,7 +273,8 @@ fn sees_next_entry(player: &mut Player, what: &str) {
 #[test]
 fn viewers_wait_for_an_origin_that_was_lost() {
     let (folder, first) = serving("pull-lost");
-    let places = urls(&first);
+    let wire = Wire::to(&first);
+    let places = wire.urls();
     let relays = places
         .each_ref()
         .map(|url| relay(&folder, url, "[point.pull]\nretry_max = \"1s\"\n"));
@@ -238,6 +287,7 @@ fn viewers_wait_for_an_origin_that_was_lost() {
             player
         })
         .collect();
+    wire.cut();
     first.stop();
     for relay in &relays {
         until("the loss is noticed", || is_in_state(relay, "lost"));
@@ -245,7 +295,8 @@ fn viewers_wait_for_an_origin_that_was_lost() {
             of_relay(relay, "attempts_total") >= 2
         });
     }
-    let second = successor(&folder, &first);
+    let second = origin(&folder, "");
+    wire.lead_to(&second);
     for ((player, relay), url) in players.iter_mut().zip(&relays).zip(&places) {
         sees_next_entry(player, url);
         assert!(is_in_state(relay, "live"));
@@ -259,7 +310,8 @@ fn viewers_wait_for_an_origin_that_was_lost() {
 #[test]
 fn an_end_is_an_end_unless_the_point_runs_always() {
     let (folder, first) = serving("pull-end");
-    let places = urls(&first);
+    let wire = Wire::to(&first);
+    let places = wire.urls();
     let brief = "[point.pull]\nretry_max = \"1s\"\n";
     let watched = places.each_ref().map(|url| relay(&folder, url, brief));
     let always = places
@@ -278,6 +330,7 @@ fn an_end_is_an_end_unless_the_point_runs_always() {
     let enders: Vec<Player> = watched.iter().map(begin).collect();
     let mut waiters: Vec<Player> = always.iter().map(begin).collect();
     first.drain(Duration::from_millis(100));
+    wire.far.lock().expect("lock").take();
     for (player, url) in enders.into_iter().zip(&places) {
         let events = player.rest();
         assert!(
@@ -289,7 +342,8 @@ fn an_end_is_an_end_unless_the_point_runs_always() {
     for relay in &watched {
         assert_eq!(status(relay), 503, "nothing is there any more");
     }
-    let second = successor(&folder, &first);
+    let second = origin(&folder, "");
+    wire.lead_to(&second);
     for (player, url) in waiters.iter_mut().zip(&places) {
         sees_next_entry(player, url);
     }
