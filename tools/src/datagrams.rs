@@ -6,7 +6,9 @@ use crate::driver::Event;
 use protocols::machine::Channel;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::path::Path;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
@@ -48,6 +50,46 @@ impl Loss {
     }
 }
 
+/// On which network interface groups are joined.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Interface {
+    /// The one that the host's routes lead to.
+    #[default]
+    Routed,
+    /// The one of this number.
+    Index(u32),
+    /// The one that has this address; for groups of IPv4.
+    Address(Ipv4Addr),
+}
+
+impl FromStr for Interface {
+    type Err = String;
+
+    /// Reads an IPv4 address of the interface, or its name.
+    fn from_str(text: &str) -> Result<Interface, String> {
+        if let Ok(address) = text.parse() {
+            return Ok(Interface::Address(address));
+        }
+        let unknown = || format!("this host has no network interface \"{text}\"");
+        if text.is_empty() || text.contains('/') {
+            return Err(unknown());
+        }
+        let path = Path::new("/sys/class/net").join(text).join("ifindex");
+        let index = std::fs::read_to_string(path).map_err(|_| unknown())?;
+        let index = index.trim().parse().map_err(|_| unknown())?;
+        Ok(Interface::Index(index))
+    }
+}
+
+/// How groups are joined.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Joining {
+    /// Where.
+    pub interface: Interface,
+    /// What is lost of what comes.
+    pub loss: Option<Loss>,
+}
+
 /// A socket that nobody reads yet.
 pub struct Datagrams {
     socket: UdpSocket,
@@ -65,6 +107,23 @@ impl Datagrams {
         let socket = open(v6).or_else(|_| open(v4));
         let socket = socket.map_err(|e| format!("no socket for datagrams: {e}"))?;
         Ok(Datagrams { socket, loss })
+    }
+
+    /// A member of a group, which receives what is sent to it and nothing else. Others on this host may be
+    /// members, too.
+    ///
+    /// # Errors
+    /// In words.
+    pub fn join(group: SocketAddr, joining: Joining) -> Result<Datagrams, String> {
+        if !group.ip().is_multicast() {
+            return Err(format!("{group} is no multicast group"));
+        }
+        let socket = enter(group, joining.interface);
+        let socket = socket.map_err(|e| format!("cannot join {group}: {e}"))?;
+        Ok(Datagrams {
+            socket,
+            loss: joining.loss,
+        })
     }
 
     /// Its port.
@@ -109,11 +168,50 @@ fn open((domain, ip): (Domain, IpAddr)) -> io::Result<UdpSocket> {
     if domain == Domain::IPV6 {
         socket.set_only_v6(false)?;
     }
-    // As much of it as the host allows.
-    let _ = socket.set_recv_buffer_size(QUEUE_BYTES);
-    socket.set_read_timeout(Some(PATIENCE))?;
+    prepare(&socket)?;
     socket.bind(&SockAddr::from(SocketAddr::new(ip, 0)))?;
     Ok(socket.into())
+}
+
+/// Bound to the group's own address, so that the port's other groups and hosts do not get in.
+fn enter(group: SocketAddr, interface: Interface) -> io::Result<UdpSocket> {
+    let domain = Domain::for_address(group);
+    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_reuse_address(true)?;
+    prepare(&socket)?;
+    match group {
+        SocketAddr::V4(v4) => {
+            use socket2::InterfaceIndexOrAddress as On;
+            let on = match interface {
+                Interface::Routed => On::Address(Ipv4Addr::UNSPECIFIED),
+                Interface::Index(index) => On::Index(index),
+                Interface::Address(address) => On::Address(address),
+            };
+            socket.bind(&SockAddr::from(group))?;
+            socket.join_multicast_v4_n(v4.ip(), &on)?;
+        }
+        SocketAddr::V6(v6) => {
+            let index = match interface {
+                Interface::Routed => v6.scope_id(),
+                Interface::Index(index) => index,
+                Interface::Address(_) => {
+                    let what = "the interface of an IPv6 group is said by its name";
+                    return Err(io::Error::new(ErrorKind::InvalidInput, what));
+                }
+            };
+            let group = SocketAddrV6::new(*v6.ip(), v6.port(), 0, index);
+            socket.set_only_v6(true)?;
+            socket.bind(&SockAddr::from(group))?;
+            socket.join_multicast_v6(v6.ip(), index)?;
+        }
+    }
+    Ok(socket.into())
+}
+
+fn prepare(socket: &Socket) -> io::Result<()> {
+    // As much of it as the host allows.
+    let _ = socket.set_recv_buffer_size(QUEUE_BYTES);
+    socket.set_read_timeout(Some(PATIENCE))
 }
 
 fn read(
@@ -193,6 +291,73 @@ mod tests {
         assert!((400..600).contains(&count(&struck(0.05, 1))));
         assert_eq!(count(&struck(0.0, 1)), 0);
         assert_eq!(count(&struck(1.0, 1)), 10_000);
+    }
+
+    #[test]
+    fn interfaces_have_names_and_addresses() {
+        assert_eq!(
+            "127.0.0.1".parse(),
+            Ok(Interface::Address(Ipv4Addr::LOCALHOST))
+        );
+        assert!(matches!("lo".parse(), Ok(Interface::Index(1..))));
+        for bad in ["", "..", "no-such", "../net/lo", "::1"] {
+            assert!(bad.parse::<Interface>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn members_of_a_group_get_what_is_sent_to_it_and_nothing_else() {
+        let on = |interface| Joining {
+            interface,
+            loss: None,
+        };
+        let lo = "lo".parse().expect("loopback");
+        let address = Interface::Address(Ipv4Addr::LOCALHOST);
+        let port = Datagrams::bind(None)
+            .and_then(|d| d.port())
+            .expect("a port");
+        let group = SocketAddr::from(([239, 255, 77, 1], port));
+        let (sender, events) = sync_channel(256);
+        let members = [on(lo), on(address)].map(|joining| {
+            let member = Datagrams::join(group, joining).expect("a member");
+            member.run(Channel(5), sender.clone()).expect("a reader")
+        });
+        let far = Socket::new(Domain::IPV4, Type::DGRAM, None).expect("a socket");
+        far.set_multicast_if_v4(&Ipv4Addr::LOCALHOST)
+            .expect("the interface");
+        let to = |to: SocketAddr, bytes: &[u8]| far.send_to(bytes, &SockAddr::from(to));
+        // Neither is for the group: the second goes to another one at the same port.
+        let _ = to(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), b"host");
+        to(SocketAddr::from(([239, 255, 77, 2], port)), b"other").expect("send");
+        to(group, b"here").expect("send");
+        for _ in &members {
+            let event = events.recv_timeout(Duration::from_secs(10));
+            let Ok((_, Event::Datagram(channel, _, bytes))) = event else {
+                panic!("no datagram")
+            };
+            assert_eq!((channel, &bytes[..]), (Channel(5), &b"here"[..]));
+        }
+        assert!(events.try_recv().is_err());
+    }
+
+    #[test]
+    fn only_groups_are_joined() {
+        let join = |address: &str, interface| {
+            let address = address.parse().expect("an address");
+            let joined = Datagrams::join(
+                address,
+                Joining {
+                    interface,
+                    loss: None,
+                },
+            );
+            joined.err().expect("refused")
+        };
+        let fault = join("127.0.0.1:5000", Interface::Routed);
+        assert!(fault.contains("no multicast group"), "{fault}");
+        let address = Interface::Address(Ipv4Addr::LOCALHOST);
+        let fault = join("[ff02::5]:5000", address);
+        assert!(fault.contains("by its name"), "{fault}");
     }
 
     #[test]

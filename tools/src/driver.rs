@@ -4,10 +4,10 @@
 //! Arrival times are taken where the bytes are read, because packet-pair estimates live on them.
 
 use crate::arrivals::{self, Gaps, Noting};
-use crate::datagrams::{Datagrams, Running};
+use crate::datagrams::{Datagrams, Joining, Running};
 use protocols::machine::{Channel, ConnId, Input, Machine, Output, Time};
 use protocols::media::Ingest;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::ops::ControlFlow;
@@ -31,7 +31,8 @@ pub struct Driver<M> {
     now: Time,
     connections: HashMap<ConnId, Arc<TcpStream>>,
     /// By the machine's numbers of them.
-    datagrams: Vec<Running>,
+    datagrams: BTreeMap<Channel, Running>,
+    joining: Joining,
     events: Receiver<(Instant, Event)>,
     sender: SyncSender<(Instant, Event)>,
     faults: Vec<String>,
@@ -51,6 +52,20 @@ pub enum Event {
     Closed(ConnId),
     /// A datagram came to the socket of this number.
     Datagram(Channel, SocketAddr, Vec<u8>),
+    /// The caller has something else to do.
+    Nudge,
+}
+
+/// Makes [`Driver::run`] return, from any thread.
+#[derive(Clone)]
+pub struct Nudger(SyncSender<(Instant, Event)>);
+
+impl Nudger {
+    /// If it runs, it returns soon; if not, it does at the latest when it runs next.
+    pub fn nudge(&self) {
+        // A queue that is full is being worked off, and the caller looks around then.
+        let _ = self.0.try_send((Instant::now(), Event::Nudge));
+    }
 }
 
 impl<M: Machine> Driver<M> {
@@ -62,7 +77,8 @@ impl<M: Machine> Driver<M> {
             origin: Instant::now(),
             now: Time::ZERO,
             connections: HashMap::new(),
-            datagrams: Vec::new(),
+            datagrams: BTreeMap::new(),
+            joining: Joining::default(),
             events,
             sender,
             faults: Vec::new(),
@@ -83,14 +99,26 @@ impl<M: Machine> Driver<M> {
     /// If it cannot be read beside the rest.
     pub fn with_datagrams(mut self, datagrams: Datagrams) -> Result<Driver<M>, String> {
         let number = u8::try_from(self.datagrams.len()).map_err(|_| "too many sockets")?;
-        let running = datagrams.run(Channel(number), self.sender.clone())?;
-        self.datagrams.push(running);
+        self.receive(Channel(number), datagrams)?;
         Ok(self)
+    }
+
+    /// How the groups are joined that the machine asks for.
+    pub fn with_groups(mut self, joining: Joining) -> Driver<M> {
+        self.joining = joining;
+        self
+    }
+
+    /// A socket that had the number before is closed.
+    fn receive(&mut self, channel: Channel, datagrams: Datagrams) -> Result<(), String> {
+        let running = datagrams.run(channel, self.sender.clone())?;
+        self.datagrams.insert(channel, running);
+        Ok(())
     }
 
     /// Datagrams that were dropped on purpose.
     pub fn dropped(&self) -> u64 {
-        self.datagrams.iter().map(Running::dropped).sum()
+        self.datagrams.values().map(Running::dropped).sum()
     }
 
     /// The machine, to be told something; [`Driver::run`] then carries it out.
@@ -103,13 +131,24 @@ impl<M: Machine> Driver<M> {
         self.now
     }
 
+    /// An instant as the machine knows it.
+    pub fn time_of(&self, at: Instant) -> Time {
+        let micros = at.saturating_duration_since(self.origin).as_micros();
+        Time(u64::try_from(micros).unwrap_or(u64::MAX))
+    }
+
+    /// What makes [`Driver::run`] return early.
+    pub fn nudger(&self) -> Nudger {
+        Nudger(self.sender.clone())
+    }
+
     /// Connections that could not be opened, in words.
     pub fn faults(&self) -> &[String] {
         &self.faults
     }
 
-    /// Runs until `each` breaks, the machine is done, or `until` is reached; `each` gets what the
-    /// machine gives, with its time.
+    /// Runs until `each` breaks, the machine is done, `until` is reached, or a [`Nudger`] is used; `each`
+    /// gets what the machine gives, with its time.
     pub fn run<B>(
         &mut self,
         until: Time,
@@ -131,6 +170,9 @@ impl<M: Machine> Driver<M> {
             // The sender that is kept here means that the queue is never disconnected.
             if let Ok((at, event)) = self.events.recv_timeout(patience) {
                 self.advance(at);
+                if matches!(event, Event::Nudge) {
+                    return None;
+                }
                 self.take(event);
             } else {
                 self.advance(Instant::now());
@@ -168,12 +210,14 @@ impl<M: Machine> Driver<M> {
                     ..
                 } => {
                     // One that the socket does not take is lost, as it may be on the way.
-                    if let Some(datagrams) = self.datagrams.get(usize::from(channel.0)) {
+                    if let Some(datagrams) = self.datagrams.get(&channel) {
                         datagrams.send(&bytes, peer);
                     }
                 }
-                Output::Join { group, .. } => {
-                    self.faults.push(format!("cannot join {group}"));
+                Output::Join { channel, group } => {
+                    let joined = Datagrams::join(group, self.joining);
+                    let joined = joined.and_then(|member| self.receive(channel, member));
+                    self.faults.extend(joined.err());
                 }
                 // A client machine serves nobody.
                 Output::Pass { .. }
@@ -222,7 +266,7 @@ impl<M: Machine> Driver<M> {
                 },
             ),
             // The machine has closed it and forgotten it.
-            Event::Data(..) | Event::Closed(_) => {}
+            Event::Data(..) | Event::Closed(_) | Event::Nudge => {}
         }
     }
 
@@ -257,10 +301,7 @@ impl<M: Machine> Driver<M> {
 
     /// Time never goes back, even if two readers' events overtook each other.
     fn advance(&mut self, at: Instant) {
-        let micros = at.saturating_duration_since(self.origin).as_micros();
-        self.now = self
-            .now
-            .max(Time(u64::try_from(micros).unwrap_or(u64::MAX)));
+        self.now = self.now.max(self.time_of(at));
     }
 }
 
@@ -514,6 +555,58 @@ mod tests {
         assert_eq!(given.as_deref(), Some("here"));
         assert_eq!((driver.dropped(), driver.faults()), (0, &[][..]));
         peer.join().expect("peer");
+    }
+
+    #[test]
+    fn groups_are_joined_when_the_machine_asks() {
+        let free = Datagrams::bind(None).and_then(|d| d.port());
+        let group = SocketAddr::from(([239, 255, 77, 3], free.expect("a port")));
+        let mut machine = Echo::new(0);
+        let wrong = SocketAddr::from(([127, 0, 0, 1], 9));
+        let join = |channel, group| Output::Join {
+            channel: Channel(channel),
+            group,
+        };
+        machine.out = VecDeque::from([join(1, group), join(2, wrong)]);
+        let joining = Joining {
+            interface: crate::datagrams::Interface::Address([127, 0, 0, 1].into()),
+            loss: None,
+        };
+        let mut driver = Driver::new(Asking(machine)).with_groups(joining);
+        let wait = |driver: &mut Driver<Asking>, until| {
+            let each = |_, given: Ingest| match given.event {
+                IngestEvent::Metadata(text) => ControlFlow::Break(text),
+                _ => ControlFlow::Continue(()),
+            };
+            driver.run(until, |_| false, each)
+        };
+        assert_eq!(wait(&mut driver, Time::ZERO), None);
+        let faults = driver.faults();
+        assert_eq!(faults, ["127.0.0.1:9 is no multicast group"]);
+        let far = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None);
+        let far = far.expect("a socket");
+        far.set_multicast_if_v4(&[127, 0, 0, 1].into())
+            .expect("the interface");
+        far.send_to(b"all", &group.into()).expect("send");
+        assert_eq!(wait(&mut driver, FAR).as_deref(), Some("all"));
+    }
+
+    #[test]
+    fn a_nudge_ends_the_wait() {
+        let mut machine = Echo::new(0);
+        machine.out.clear();
+        let mut driver = Driver::new(machine);
+        let nudger = driver.nudger();
+        let run =
+            |driver: &mut Driver<Echo>| driver.run(FAR, |_| false, |_, _| ControlFlow::Break(()));
+        let other = std::thread::spawn(move || nudger.nudge());
+        assert!(run(&mut driver).is_none());
+        other.join().expect("nudger");
+        // One that came before counts, too; however many, none makes its sender wait.
+        let nudger = driver.nudger();
+        (0..2 * EVENT_COUNT_MAX).for_each(|_| nudger.nudge());
+        assert!(run(&mut driver).is_none());
+        assert!(driver.now() < FAR);
     }
 
     #[test]

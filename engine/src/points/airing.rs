@@ -17,16 +17,19 @@ pub enum Airing {
     Lost = 3,
     /// It sends nothing, and something else is broadcast in its place.
     Fallback = 4,
+    /// What was to be played once has been.
+    Over = 5,
 }
 
 impl Airing {
     /// All, in the order of their numbers.
-    pub const ALL: [Airing; 5] = [
+    pub const ALL: [Airing; 6] = [
         Airing::Idle,
         Airing::Waiting,
         Airing::Live,
         Airing::Lost,
         Airing::Fallback,
+        Airing::Over,
     ];
 
     /// Value of the `state` label.
@@ -37,6 +40,7 @@ impl Airing {
             Airing::Live => "live",
             Airing::Lost => "lost",
             Airing::Fallback => "fallback",
+            Airing::Over => "over",
         }
     }
 }
@@ -53,6 +57,7 @@ pub struct SourceFacts {
     attempts: AtomicU64,
     /// Why the last attempt failed.
     error: Mutex<Option<String>>,
+    skipped: AtomicU64,
 }
 
 impl SourceFacts {
@@ -106,6 +111,11 @@ impl SourceFacts {
         self.attempts.fetch_add(1, Relaxed);
     }
 
+    /// Files of a list that were skipped because they cannot be played.
+    pub fn skipped(&self) -> u64 {
+        self.skipped.load(Relaxed)
+    }
+
     pub(super) fn set(&self, airing: Airing) {
         self.airing.store(airing as u8, Relaxed);
     }
@@ -121,6 +131,11 @@ impl SourceFacts {
 
     pub(super) fn count_entry(&self) {
         self.entries.fetch_add(1, Relaxed);
+    }
+
+    /// A file of a list was skipped.
+    pub fn count_skipped(&self) {
+        self.skipped.fetch_add(1, Relaxed);
     }
 
     pub(super) fn count_loss(&self) {

@@ -7,6 +7,7 @@ mod document;
 mod home;
 mod live;
 mod publish;
+mod reel;
 mod tap;
 
 pub use airing::{Airing, SourceFacts};
@@ -112,9 +113,20 @@ impl Point {
     /// What the kernel says about the source's path, or what is wrong with the users file.
     pub fn open(id: u32, config: PointConfig, cores: usize) -> io::Result<Point> {
         let point = Point::open_later(id, config, cores)?;
-        if point.config.source.path().is_some() {
-            let place = Place::open(&point.config)?;
-            let _ = point.place.set(place);
+        match &point.config.source {
+            Source::Path(_) => {
+                let place = Place::open(&point.config)?;
+                let _ = point.place.set(place);
+            }
+            Source::Files(paths) => {
+                // One that is there is enough, the others are skipped.
+                let mut places = paths.iter().map(|path| Place::of_file(path));
+                let first = places.next().unwrap_or(Err(io::ErrorKind::NotFound.into()));
+                if first.is_err() && !places.any(|place| place.is_ok()) {
+                    first?;
+                }
+            }
+            Source::Push | Source::Pull(..) => {}
         }
         Ok(point)
     }
@@ -205,6 +217,8 @@ pub struct OpenContent {
     pub client: ClientFacts,
     /// Its place in the limits, if media was asked for.
     pub player: Cell<Option<Player>>,
+    /// Its client had the entry before.
+    pub follows: bool,
 }
 
 /// Who opened a content, for logs.
@@ -252,7 +266,15 @@ impl OpenContent {
             supply,
             client,
             player: Cell::new(player),
+            follows: false,
         }
+    }
+
+    /// The same as the next entry of a client that had the one before.
+    pub fn following(self) -> OpenContent {
+        let mut content = self;
+        content.follows = true;
+        content
     }
 
     /// Where its packets come from.
@@ -268,7 +290,10 @@ impl OpenContent {
                 let path = place.map(|p| p.root.path.join(&file.facts.name));
                 path.unwrap_or_default().display().to_string()
             }
-            ContentSupply::Live(_) => self.point.config.source.to_string(),
+            ContentSupply::Live(feed) => match &feed.head.source {
+                Some(file) => file.to_string(),
+                None => self.point.config.source.to_string(),
+            },
         }
     }
 

@@ -258,7 +258,7 @@ impl PointMaker for Controller {
 fn unusable(config: &PointConfig, error: std::io::Error) -> StartError {
     StartError::Point {
         name: config.name.clone(),
-        path: config.source.path().unwrap_or("".as_ref()).to_path_buf(),
+        path: config.source.paths().first().cloned().unwrap_or_default(),
         error,
     }
 }
@@ -266,7 +266,7 @@ fn unusable(config: &PointConfig, error: std::io::Error) -> StartError {
 fn not_opened(config: &PointConfig, error: io::Error) -> StartError {
     StartError::Point {
         name: config.name.clone(),
-        path: config.source.path().unwrap_or("".as_ref()).to_path_buf(),
+        path: config.source.paths().first().cloned().unwrap_or_default(),
         error,
     }
 }

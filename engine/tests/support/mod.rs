@@ -9,7 +9,9 @@ pub mod asf;
 #[path = "../../../protocols/tests/asf_build/mod.rs"]
 mod asf_build;
 pub mod client;
+pub mod machine;
 pub mod mms;
+pub mod push;
 pub mod rtsp;
 
 use engine::Server;

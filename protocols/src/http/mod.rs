@@ -8,6 +8,7 @@ pub mod head;
 pub mod headers;
 pub mod range;
 pub mod reader;
+pub(crate) mod replies;
 pub mod reply;
 
 /// A request that HTTP itself refuses, and where in the connection's byte stream.

@@ -1,9 +1,9 @@
 //! Proving to a server who its user is (MS-WMSP 3.1.5.3).
 
 use super::Client;
-use super::reply::ReplyHead;
 use super::request::Kind;
 use crate::auth::client::{Answerable, Prover};
+use crate::http::replies::ReplyHead;
 use crate::machine::Time;
 use crate::media::News;
 use rand_chacha::ChaCha8Rng;

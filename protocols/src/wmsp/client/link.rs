@@ -1,7 +1,7 @@
 //! One connection of a client: requests out, replies in their order.
 
-use super::reply::Reader;
 use super::request::Kind;
+use crate::http::replies::Reader;
 use crate::machine::{ConnId, Time};
 use bytes::Bytes;
 use std::collections::VecDeque;

@@ -11,7 +11,6 @@ mod access;
 mod config;
 mod link;
 mod media;
-mod reply;
 mod report;
 mod request;
 mod send;

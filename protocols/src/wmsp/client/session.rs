@@ -1,13 +1,13 @@
 //! Replies: what they say of the session, and what is done next (MS-WMSP 3.1.5).
 
 use super::link::Request;
-use super::reply::{ReplyHead, Step};
 use super::request::Kind;
 use super::stream::{BodyKind, Packets};
 use super::{Body, Client, PLAY_RETRY, PLAY_RETRY_MAX, State, Which};
 use crate::client::REDIRECT_MAX;
 use crate::content::Accel;
 use crate::http::head::Version as HttpVersion;
+use crate::http::replies::{ReplyHead, Step};
 use crate::machine::{CloseHow, Time};
 use crate::media::{IngestEvent, News};
 use crate::playlist::asx;

@@ -2,13 +2,13 @@
 
 use super::Args;
 use crate::arrivals::Gaps;
-use crate::datagrams::{Datagrams, Loss};
+use crate::datagrams::{Datagrams, Joining, Loss};
 use crate::driver::Driver;
 use protocols::auth::Password;
 use protocols::client::{LowerHeaders, Transfer};
 use protocols::content::{Accel, Start};
 use protocols::machine::{Machine, Time};
-use protocols::{mmsp, rtsp, wmsp};
+use protocols::{mmsp, msbd, rtsp, wmsp};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Bytes of IPv4 (20) and TCP (20, and 12 for the time stamps that Linux asks for) around each
@@ -81,6 +81,25 @@ impl Player for rtsp::client::Client {
     }
 
     /// As ever in RTSP.
+    fn pipelined(&self) -> bool {
+        false
+    }
+
+    fn transfer(&self) -> Transfer {
+        self.transfer()
+    }
+}
+
+impl Player for msbd::client::Client {
+    fn finish(&mut self, now: Time) {
+        self.finish(now);
+    }
+
+    fn is_done(&self) -> bool {
+        self.is_done()
+    }
+
+    /// It requests nothing.
     fn pipelined(&self) -> bool {
         false
     }
@@ -173,9 +192,23 @@ pub fn rtsp(args: &Args, url: &str) -> Result<Driver<rtsp::client::Client>, Stri
     driver.with_datagrams(media)?.with_datagrams(rtx)
 }
 
+/// A client of MSBD. It has no packet pair to time.
+pub fn msbd(args: &Args, url: &str) -> Result<Driver<msbd::client::Client>, String> {
+    let mut config = msbd::client::ClientConfig {
+        multicast: args.multicast,
+        reply_timeout: args.timeout,
+        ..msbd::client::ClientConfig::new(url)
+    };
+    if let Some(channel) = &args.channel {
+        config.channel.clone_from(channel);
+    }
+    let client = msbd::client::Client::new(config).map_err(|e| format!("{url}: {e}"))?;
+    Ok(Driver::new(client).with_groups(args.joining()))
+}
+
 /// A driver that times the beginning of connections if a packet pair is asked for.
 fn driving<M: Machine>(machine: M, args: &Args, gaps: Gaps) -> Driver<M> {
-    let driver = Driver::new(machine);
+    let driver = Driver::new(machine).with_groups(args.joining());
     match args.packet_pair {
         true => driver.precise(gaps),
         false => driver,
@@ -192,6 +225,14 @@ impl Args {
     fn loss(&self, socket: u64) -> Option<Loss> {
         let seed = self.drop_seed.wrapping_add(socket << 32);
         self.drop.map(|share| Loss::new(share, seed))
+    }
+
+    /// Of sockets that join groups.
+    fn joining(&self) -> Joining {
+        Joining {
+            interface: self.interface.unwrap_or_default(),
+            loss: self.loss(0),
+        }
     }
 
     fn credentials(&self) -> Result<Option<(String, Password)>, String> {

@@ -1,5 +1,5 @@
-//! Replies out of a connection's byte stream, in any split. A body is handed out as it arrives, since
-//! the body of a Play has no end in sight.
+//! Replies out of a connection's byte stream, in any split, as clients read them. A body is handed out
+//! as it arrives, since one that carries a stream has no end in sight.
 
 use crate::http::head::Version;
 use crate::http::headers::Headers;
@@ -143,6 +143,14 @@ impl Reader {
     /// True inside a body that ends with the connection.
     pub fn ends_by_close(&self) -> bool {
         self.body == Body::Close
+    }
+
+    /// The reply whose head came has no body, where its head leaves that open: for protocols whose
+    /// replies are heads alone, even if no length of 0 is said.
+    pub fn headers_only(&mut self) {
+        if self.body == Body::Close {
+            self.body = Body::Length(0);
+        }
     }
 
     /// Go on; body bytes are appended to `out`.
@@ -354,6 +362,21 @@ mod tests {
             with_end.extend(b"\r\n");
             assert_eq!(read(&with_end, 7), Err(Bad { offset, reason }));
         }
+    }
+
+    #[test]
+    fn replies_without_a_length_can_be_heads_alone() {
+        let mut reader = Reader::default();
+        reader.push(b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx");
+        let mut body = Vec::new();
+        assert!(matches!(reader.next(&mut body), Ok(Step::Head(_))));
+        reader.headers_only();
+        assert_eq!(reader.next(&mut body), Ok(Step::End));
+        assert!(matches!(reader.next(&mut body), Ok(Step::Head(_))));
+        reader.headers_only();
+        assert_eq!(reader.next(&mut body), Ok(Step::Body(1)));
+        assert_eq!(reader.next(&mut body), Ok(Step::End));
+        assert_eq!((&*body, reader.is_idle()), (&b"x"[..], true));
     }
 
     #[test]
