@@ -269,6 +269,40 @@ fn the_log_sink_is_a_plain_path_that_hides_no_point() {
 }
 
 #[test]
+fn urls_of_sources_are_checked() {
+    let listen = "[server]\nname = \"tv.example\"\n[listen]\nhttp = [\"0.0.0.0:80\"]\n\
+                  mms = [\"10.0.0.1:1755\"]\nrtsp = [\"127.0.0.1:8554\"]\n";
+    let with = |url: &str| {
+        format!("{listen}[[point]]\nname = \"a\"\nkind = \"broadcast\"\nsource = \"{url}\"\n")
+    };
+    for (url, what) in [
+        ("http://h:0/a", "the port is no number from 1 to 65535"),
+        ("http:///a", "no host"),
+        ("mms://h:x/a", "the port is no number from 1 to 65535"),
+        ("rtsp://[::1/a", "no host"),
+        ("rtsp://u:p@h/a", "must not hold a password"),
+        ("http://127.0.0.1/a", "is this point itself"),
+        ("http://localhost/A?x", "is this point itself"),
+        ("mms://10.0.0.1/a", "is this point itself"),
+        ("rtsp://tv.example:8554/a/b", "is this point itself"),
+    ] {
+        let p = problem(&with(url));
+        assert_eq!((p.line, p.key.as_str()), (Some(10), "point[1].source"));
+        assert!(p.what.contains(what), "{url}: {}", p.what);
+    }
+    for url in [
+        "http://127.0.0.1/b",
+        "http://127.0.0.1:81/a",
+        "http://10.0.0.1/a",
+        "mms://127.0.0.1/a",
+        "rtspt://10.0.0.1:8554/a",
+        "mmsh://[::1]:8080/a",
+    ] {
+        parse(&with(url)).unwrap_or_else(|e| panic!("{url}: {e}"));
+    }
+}
+
+#[test]
 fn who_may_push() {
     let mut push = PushConfig::default();
     let (here, mapped, there) = ("127.0.0.1", "::ffff:127.0.0.1", "10.1.2.3");

@@ -54,6 +54,8 @@ pub(super) fn config(config: &Config) -> Vec<Complaint> {
             p,
             &config.points[..i],
         ));
+        let key = format!("point[{}].source", i + 1);
+        live::not_from_itself(&key, p, config, &mut found);
     }
     found.0
 }
