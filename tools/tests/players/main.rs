@@ -9,6 +9,7 @@
 mod auth;
 mod cores;
 mod demo;
+mod encode;
 mod live;
 mod mms_control;
 mod mms_live;
