@@ -17,6 +17,6 @@ fn ffmpeg_fetches_a_gapless_run_from_the_root_path() {
     });
     // Long enough to meet the seam of the loop wherever it joins.
     let got = packets(&format!("mmsh://{address}/"), &["-read_intervals", "%+9"]);
-    assert_joined_run("mmsh", &got, "clip.wmv", 200);
+    assert_joined_run("mmsh", &got, "clip.wmv", 100);
     assert!(encoder.terminate().success());
 }
