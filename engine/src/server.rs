@@ -485,6 +485,7 @@ impl Machines {
         mms.version = config.server.version.announced();
         mms.request_timeout = config.limits.header_timeout.get();
         mms.udp = config.listen.mms_udp;
+        mms.root = config.server.root.is_some();
         let mut rtsp = rtsp::server::Config::new(core, cores as u8, rt::random_seed()?);
         rtsp.server = config.server.version.wm_server();
         rtsp.request_timeout = config.limits.header_timeout.get();

@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 
 /// Name of the only point; nobody has to know it.
 const POINT: &str = "encode";
+/// Those who fetch over HTTP; an encoder feeds servers, and these feed players.
+const PLAYER_COUNT_MAX: u32 = 1000;
 /// How often it is looked whether anything has ended.
 const LOOK: Duration = Duration::from_millis(100);
 /// From one word about how it goes to the next.
@@ -127,6 +129,7 @@ impl Args {
         config.server.root = Some(POINT.to_owned());
         config.server.encoder = true;
         config.listen.http = vec![self.listen];
+        config.limits.player_connections = PLAYER_COUNT_MAX;
         config.points = vec![point];
         config
     }

@@ -10,6 +10,7 @@ mod archive;
 mod auth;
 mod cores;
 mod demo;
+mod encode;
 mod live;
 mod mms_control;
 mod mms_live;

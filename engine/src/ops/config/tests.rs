@@ -172,6 +172,45 @@ fn names_of_points_are_safe_in_urls_paths_and_labels() {
 }
 
 #[test]
+fn a_source_may_be_a_list_of_files() {
+    let head = "[[point]]\nname = \"a\"\nkind = \"broadcast\"\n";
+    let read = |source: &str| {
+        let text = format!("{head}source = {source}\n");
+        Config::parse(&text, Path::new("/etc/x.toml")).map(|c| c.points[0].clone())
+    };
+    let two = read(r#"["a.wmv", "file:///srv/b.wmv"]"#).expect("a list");
+    assert_eq!(
+        two.source,
+        Source::Files(vec!["/etc/a.wmv".into(), "/srv/b.wmv".into()])
+    );
+    assert_eq!(two.source.to_string(), "/etc/a.wmv, /srv/b.wmv");
+    assert!(two.has_entries() && two.source.path().is_none());
+    // What is written is read as the same.
+    let written = toml::to_string(&two).expect("TOML");
+    let again = parse_point("a", &written, Path::new("")).expect("the same");
+    assert_eq!(again.source, two.source);
+    let one = read(r#"["a.wmv"]"#).expect("a list of one");
+    assert_eq!(one.source, Source::Path("/etc/a.wmv".into()));
+    assert!(!one.has_entries());
+    for (wrong, what) in [
+        ("[]", "empty list"),
+        (r#"["a.wmv", "push:"]"#, "files only"),
+        (r#"["a.wmv", ""]"#, "empty"),
+        ("7", "expected a source"),
+        ("[7]", "expected a source"),
+    ] {
+        let error = read(wrong).expect_err(wrong).to_string();
+        assert!(error.contains(what), "{wrong}: {error}");
+    }
+    let on_demand = "[[point]]\nname = \"a\"\nkind = \"on-demand\"\nsource = [\"a\", \"b\"]\n";
+    assert_eq!(problem(on_demand).key, "point[1].source");
+    let pushed = format!("{head}source = \"push:\"\nrepeat = false\n");
+    assert_eq!(problem(&pushed).key, "point[1].repeat");
+    let rootless = format!("[server]\nroot = \"b\"\n{head}source = \"x\"\n");
+    assert_eq!(problem(&rootless).key, "server.root");
+}
+
+#[test]
 fn live_sources_are_read_and_others_are_not_guessed_at() {
     let source = |text: &str| text.parse::<Source>();
     assert_eq!(source("push:"), Ok(Source::Push));
