@@ -9,6 +9,7 @@ pub mod multicast;
 pub mod ops;
 pub mod points;
 pub mod policy;
+pub mod pull;
 pub mod ring;
 pub mod rt;
 mod server;

@@ -19,7 +19,7 @@ use control::Controller;
 use listeners::{Sockets, bind};
 use protocols::content::Protocol;
 use protocols::machine::{Channel, CoreId, Machine, Service};
-use protocols::{mmsp, rtsp, wmsp};
+use protocols::{mmsp, rtsp, wmhttp, wmsp};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
 use std::os::fd::RawFd;
@@ -311,6 +311,7 @@ async fn run_core(
         http,
         mms,
         mut rtsp,
+        push,
     } = machines;
     let mut rtp = Vec::new();
     if let Some(pair) = sockets.rtp {
@@ -342,6 +343,14 @@ async fn run_core(
             (Service::Rtsp, Protocol::Rtspt),
             sockets.rtsp,
             rtp,
+        ),
+        // Its connections come from the HTTP port.
+        serve(
+            &shard,
+            Box::new(wmhttp::server::Server::new(push)),
+            (Service::Push, Protocol::Push),
+            Vec::new(),
+            Vec::new(),
         ),
     ]
     .concat();
@@ -412,6 +421,7 @@ struct Machines {
     http: wmsp::server::Config,
     mms: mmsp::server::Config,
     rtsp: rtsp::server::Config,
+    push: wmhttp::server::Config,
 }
 
 impl Machines {
@@ -432,7 +442,19 @@ impl Machines {
         // Until the sockets are known.
         rtsp.rtp_port = 0;
         rtsp.unix_origin = unix_origin();
-        Ok(Machines { http, mms, rtsp })
+        let mut push = wmhttp::server::Config::new(core, cores as u8, rt::random_seed()?);
+        push.server = config.server.version.cougar();
+        push.idle_timeout = config.limits.push_idle_timeout.get();
+        push.inactivity_timeout = config.limits.push_inactivity_timeout.get();
+        push.request_timeout = config.limits.header_timeout.get();
+        push.limits.head_bytes_max = config.limits.max_head.as_usize();
+        push.unix_origin = unix_origin();
+        Ok(Machines {
+            http,
+            mms,
+            rtsp,
+            push,
+        })
     }
 }
 

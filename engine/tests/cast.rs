@@ -277,6 +277,53 @@ fn a_sender_that_was_held_up_catches_up_without_a_burst() {
     assert!(scene.metrics.casts()[0].late.get() > 5);
 }
 
+/// Servers get the packets at full size, one datagram each, under the entry's stream id.
+// MSBD-39, MSBD-40, MSBD-41, MSBD-42, MSBD-44
+#[test]
+fn servers_get_whole_packets_over_msbd() {
+    let group = "239.192.77.16:5016";
+    let mut member = Member::here(group);
+    let folder = Folder::new("cast-msbd");
+    let text = format!(
+        "[[point]]\nname = \"p\"\nkind = \"broadcast\"\nsource = \"push:\"\n\
+         [point.msbd]\nlisten = \"127.0.0.1:7007\"\ngroup = \"{group}\"\n\
+         interface = \"127.0.0.1\"\nttl = 0\n"
+    );
+    let config = config(&folder, &text).points.remove(0);
+    let point = Arc::new(Point::open_later(1, config, 1).expect("a point"));
+    let metrics = Metrics::new();
+    let mut casts = multicast::casts_of(&point, &metrics, "host.test", START);
+    assert_eq!(casts.len(), 1);
+    let cast = &mut casts[0];
+    let mut id = 0u32;
+    for generation in [7, 8] {
+        let blob = asf::broadcast_blob(&CLIP.head(), None).expect("a header");
+        let head = LiveHead::parse(Bytes::from(blob)).expect("a header");
+        cast.begin(&Arc::new(head.in_generation(generation)), START);
+        cast.take(&batch(CLIP, 0..5, Some(3)), START);
+        let end = START + ms(1000);
+        let mut now = START;
+        while now < end {
+            now = cast.tick(now).expect("it wants more");
+        }
+        let datagrams = member.all();
+        assert_eq!(datagrams.len(), 5);
+        for (n, datagram) in (0..).zip(datagrams) {
+            assert_eq!(datagram[..8], *b"MSB \x06\x01\x0A\x00");
+            assert_eq!(datagram[16..20], id.to_le_bytes(), "dwPacketId");
+            let stream = protocols::msbd::stream_id(generation);
+            assert_eq!(datagram[20..22], stream.to_le_bytes());
+            assert_eq!(
+                datagram[24..],
+                CLIP.packet(n),
+                "packet {n}, padding and all"
+            );
+            id += 1;
+        }
+    }
+    assert!(multicast::station(&point, "host.test").is_none());
+}
+
 // The network is not there: it is counted, and nothing stops.
 #[test]
 fn what_cannot_be_sent_is_counted() {

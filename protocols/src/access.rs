@@ -12,6 +12,12 @@ use std::sync::Arc;
 /// Wrong proofs that one connection may give before it is closed.
 const FAILURES_MAX: u8 = 8;
 
+/// The scheme that chooses between Kerberos and NTLM.
+pub(crate) const NEGOTIATE: &str = "Negotiate";
+
+/// How the bytes `NTLMSSP` and a zero begin in base64; the digit behind them has bits of what follows.
+const NTLM_SIGNATURE: &str = "TlRMTVNTUA";
+
 /// How much of a wrong user name is told.
 const NAME_CHARS_TOLD: usize = 64;
 
@@ -23,6 +29,8 @@ pub(crate) struct Access {
     /// NTLM has begun; good for the next message.
     handshake: Option<Arc<ntlm::Handshake>>,
     failures: u8,
+    /// The client calls NTLM by the name of Negotiate, and must be answered so.
+    negotiates: bool,
 }
 
 /// How a challenge is put to a client.
@@ -50,10 +58,15 @@ impl Access {
         method: &str,
         target: String,
     ) -> Result<Option<Credentials>, String> {
-        let given = match headers.get("Authorization") {
-            Some(value) => Authorization::parse(value).map_err(|e| e.to_string())?,
-            None => None,
+        let bare = headers.get("Authorization").and_then(bare_ntlm);
+        let given = match (&bare, headers.get("Authorization")) {
+            (Some(ntlm), _) => Authorization::parse(ntlm).map_err(|e| e.to_string())?,
+            (None, Some(value)) => Authorization::parse(value).map_err(|e| e.to_string())?,
+            (None, None) => None,
         };
+        if matches!(given, Some(Authorization::Ntlm(_))) {
+            self.negotiates = bare.is_some();
+        }
         Ok(match given {
             Some(Authorization::Basic { user, password }) => {
                 Some(Credentials::Basic { user, password })
@@ -102,12 +115,31 @@ impl Access {
             self.failures = self.failures.saturating_add(1);
         }
         Demand {
-            headers: offers.iter().map(|o| o.header()).collect(),
+            headers: offers.iter().map(|o| self.named(o.header())).collect(),
             binds: offers.iter().any(|o| o.scheme() == Scheme::Ntlm),
             tired: self.failures >= FAILURES_MAX,
             rejected,
         }
     }
+}
+
+impl Access {
+    /// NTLM under the name that the client has for it (WMHTTP-105).
+    fn named(&self, header: String) -> String {
+        match header.strip_prefix(Scheme::Ntlm.name()) {
+            Some(rest) if self.negotiates => format!("{NEGOTIATE}{rest}"),
+            _ => header,
+        }
+    }
+}
+
+/// `Negotiate` with a message of NTLM that nothing is wrapped around, which some clients send, as
+/// NTLM's own header (WMHTTP-105).
+fn bare_ntlm(value: &str) -> Option<String> {
+    let (name, token) = value.split_once([' ', '\t'])?;
+    let token = token.trim_start();
+    let bare = name.eq_ignore_ascii_case(NEGOTIATE) && token.starts_with(NTLM_SIGNATURE);
+    bare.then(|| format!("{} {token}", Scheme::Ntlm.name()))
 }
 
 /// Status and words for a refusal of the application.

@@ -215,7 +215,7 @@ pub enum Output {
         bytes: Bytes,
     },
     /// The connection speaks another protocol: the machine of that one on the same core sees it as newly
-    /// opened. Only issued before anything was sent on it.
+    /// opened. Only issued between requests; what was sent and not yet written goes first.
     Switch {
         /// Which.
         conn: ConnId,

@@ -3,6 +3,8 @@
 mod asf_build;
 mod wmsp_rig;
 
+use protocols::auth::Password;
+use protocols::auth::digest::{self, Authorization};
 use protocols::media::{IngestEvent, News};
 use protocols::wmsp::client::ClientConfig;
 use protocols::wmsp::packet::PacketId;
@@ -135,6 +137,109 @@ fn challenges_are_reported() {
         proxy: false,
         challenges: vec!["Negotiate".into(), "Basic realm=\"x, y\"".into()],
     }));
+}
+
+fn known() -> ClientConfig {
+    ClientConfig {
+        credentials: Some(("ann".into(), Password::new("secret".into()))),
+        ..plain()
+    }
+}
+
+const BASIC: &str = "WWW-Authenticate: Basic realm=\"x\"\r\n";
+
+fn authorization(request: &str) -> Option<&str> {
+    let mut lines = request.lines();
+    lines.find_map(|l| l.strip_prefix("Authorization: "))
+}
+
+// WMSP-104
+#[test]
+fn challenges_are_answered_on_the_same_connection() {
+    let digest = |nonce: &str, more: &str| {
+        format!(
+            "{BASIC}WWW-Authenticate: Digest realm=\"x\", qop=\"auth\", nonce=\"{nonce}\"{more}\r\n"
+        )
+    };
+    let mut rig = Rig::new(known());
+    let conn = rig.open();
+    assert_eq!(authorization(&rig.request(conn)), None);
+    rig.feed(conn, reply("401 Unauthorized", &digest("n1", ""), b"who?"));
+    let describe = rig.request(conn);
+    let proof = |request: &str, nonce: &str, count: u32| {
+        let fields = authorization(request).and_then(|a| a.strip_prefix("Digest "));
+        let read = Authorization::parse(fields.expect("a proof")).unwrap();
+        assert!(read.proves(&digest::ha1("ann", "x", "secret"), "GET"));
+        assert_eq!(
+            (&*read.nonce, read.count.map(|c| c.nc), &*read.uri),
+            (nonce, Some(count), "/vod/a.wmv?x=1")
+        );
+    };
+    proof(&describe, "n1", 1);
+    assert!(describe.starts_with("GET /vod/a.wmv?x=1 "));
+    let described = reply("200 OK", &format!("{DESCRIBED}{SUPPORTS}"), &description());
+    rig.feed(conn, described);
+    // Play proves itself unasked, and once more if the nonce was too old.
+    let play = rig.request(conn);
+    assert!(play.contains("xPlayStrm=1"));
+    proof(&play, "n1", 2);
+    let stale = digest("n2", ", stale=true");
+    rig.feed(conn, reply("401 Unauthorized", &stale, b""));
+    let play = rig.request(conn);
+    assert!(play.contains("xPlayStrm=1"));
+    proof(&play, "n2", 1);
+    rig.feed(conn, [open_reply(""), played(0..2)].concat());
+    assert_eq!((rig.failure(), rig.connects.len()), (None, 1));
+    assert_eq!(rig.packets(), expected(0..2));
+}
+
+#[test]
+fn credentials_are_given_once_and_to_nobody_else() {
+    let mut rig = Rig::new(known());
+    let conn = rig.open();
+    rig.requests(conn);
+    rig.feed(conn, reply("401 Unauthorized", BASIC, b""));
+    assert_eq!(
+        authorization(&rig.request(conn)),
+        Some("Basic YW5uOnNlY3JldA==")
+    );
+    rig.feed(conn, reply("401 Unauthorized", BASIC, b""));
+    assert_eq!(
+        rig.failure(),
+        Some("status 401: the credentials are refused by Basic")
+    );
+    // A nonce that is always stale is not renewed for ever.
+    let stale = "WWW-Authenticate: Digest realm=\"x\", nonce=\"n\", stale=true\r\n";
+    let mut rig = Rig::new(known());
+    let conn = rig.open();
+    for _ in 0..4 {
+        assert_eq!(rig.requests(conn).len(), 1);
+        rig.feed(conn, reply("401 Unauthorized", stale, b""));
+    }
+    assert!(rig.failure().is_some_and(|f| f.starts_with("status 401")));
+    // A proxy on the way, and another server, are not meant.
+    for first in [
+        reply(
+            "407 Proxy",
+            "Proxy-Authenticate: Basic realm=\"x\"\r\n",
+            b"",
+        ),
+        reply("302 Found", "Location: http://other/b\r\n", b""),
+    ] {
+        let mut rig = Rig::new(known());
+        let conn = rig.open();
+        rig.requests(conn);
+        rig.feed(conn, first);
+        if rig.failure().is_none() {
+            let other = rig.open();
+            assert_eq!(authorization(&rig.request(other)), None);
+            rig.feed(other, reply("401 Unauthorized", BASIC, b""));
+        }
+        assert!(
+            rig.failure()
+                .is_some_and(|f| f.contains("credentials are asked for"))
+        );
+    }
 }
 
 // WMSP-105

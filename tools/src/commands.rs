@@ -6,6 +6,7 @@ pub mod check;
 pub mod demo;
 pub mod passwd;
 pub mod probe;
+pub mod push;
 pub mod serve;
 pub mod top;
 pub mod wmlog;

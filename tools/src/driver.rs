@@ -52,6 +52,20 @@ pub enum Event {
     Closed(ConnId),
     /// A datagram came to the socket of this number.
     Datagram(Channel, SocketAddr, Vec<u8>),
+    /// The caller has something else to do.
+    Nudge,
+}
+
+/// Makes [`Driver::run`] return, from any thread.
+#[derive(Clone)]
+pub struct Nudger(SyncSender<(Instant, Event)>);
+
+impl Nudger {
+    /// If it runs, it returns soon; if not, it does at the latest when it runs next.
+    pub fn nudge(&self) {
+        // A queue that is full is being worked off, and the caller looks around then.
+        let _ = self.0.try_send((Instant::now(), Event::Nudge));
+    }
 }
 
 impl<M: Machine> Driver<M> {
@@ -117,13 +131,24 @@ impl<M: Machine> Driver<M> {
         self.now
     }
 
+    /// An instant as the machine knows it.
+    pub fn time_of(&self, at: Instant) -> Time {
+        let micros = at.saturating_duration_since(self.origin).as_micros();
+        Time(u64::try_from(micros).unwrap_or(u64::MAX))
+    }
+
+    /// What makes [`Driver::run`] return early.
+    pub fn nudger(&self) -> Nudger {
+        Nudger(self.sender.clone())
+    }
+
     /// Connections that could not be opened, in words.
     pub fn faults(&self) -> &[String] {
         &self.faults
     }
 
-    /// Runs until `each` breaks, the machine is done, or `until` is reached; `each` gets what the
-    /// machine gives, with its time.
+    /// Runs until `each` breaks, the machine is done, `until` is reached, or a [`Nudger`] is used; `each`
+    /// gets what the machine gives, with its time.
     pub fn run<B>(
         &mut self,
         until: Time,
@@ -145,6 +170,9 @@ impl<M: Machine> Driver<M> {
             // The sender that is kept here means that the queue is never disconnected.
             if let Ok((at, event)) = self.events.recv_timeout(patience) {
                 self.advance(at);
+                if matches!(event, Event::Nudge) {
+                    return None;
+                }
                 self.take(event);
             } else {
                 self.advance(Instant::now());
@@ -238,7 +266,7 @@ impl<M: Machine> Driver<M> {
                 },
             ),
             // The machine has closed it and forgotten it.
-            Event::Data(..) | Event::Closed(_) => {}
+            Event::Data(..) | Event::Closed(_) | Event::Nudge => {}
         }
     }
 
@@ -273,10 +301,7 @@ impl<M: Machine> Driver<M> {
 
     /// Time never goes back, even if two readers' events overtook each other.
     fn advance(&mut self, at: Instant) {
-        let micros = at.saturating_duration_since(self.origin).as_micros();
-        self.now = self
-            .now
-            .max(Time(u64::try_from(micros).unwrap_or(u64::MAX)));
+        self.now = self.now.max(self.time_of(at));
     }
 }
 
@@ -564,6 +589,24 @@ mod tests {
             .expect("the interface");
         far.send_to(b"all", &group.into()).expect("send");
         assert_eq!(wait(&mut driver, FAR).as_deref(), Some("all"));
+    }
+
+    #[test]
+    fn a_nudge_ends_the_wait() {
+        let mut machine = Echo::new(0);
+        machine.out.clear();
+        let mut driver = Driver::new(machine);
+        let nudger = driver.nudger();
+        let run =
+            |driver: &mut Driver<Echo>| driver.run(FAR, |_| false, |_, _| ControlFlow::Break(()));
+        let other = std::thread::spawn(move || nudger.nudge());
+        assert!(run(&mut driver).is_none());
+        other.join().expect("nudger");
+        // One that came before counts, too; however many, none makes its sender wait.
+        let nudger = driver.nudger();
+        (0..2 * EVENT_COUNT_MAX).for_each(|_| nudger.nudge());
+        assert!(run(&mut driver).is_none());
+        assert!(driver.now() < FAR);
     }
 
     #[test]

@@ -36,6 +36,8 @@ enum Command {
     Demo(commands::demo::Args),
     /// Say whether a configuration is valid, and what is wrong with it
     Check(commands::check::Args),
+    /// Push ASF to a publishing point, as an encoder does
+    Push(commands::push::Args),
     /// Play a URL without decoding and say what came
     Probe(commands::probe::Args),
     /// Set or delete a user of points that ask for a password
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => commands::serve::run(&args, &cli.logging, output),
         Command::Demo(args) => commands::demo::run(&args, &cli.logging, output),
         Command::Check(args) => commands::check::run(&args, output),
+        Command::Push(args) => commands::push::run(&args, output),
         Command::Probe(args) => commands::probe::run(&args, output),
         Command::Passwd(args) => commands::passwd::run(&args, output),
         Command::Asf(args) => commands::asf::run(&args, output),

@@ -8,13 +8,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The families of requirements and the number of the last one in each.
-const FAMILIES: [(&str, u32); 6] = [
+const FAMILIES: [(&str, u32); 7] = [
     ("WMSP", 125),
     ("MMSP", 110),
     ("RTSP", 140),
     ("ASF", 68),
     ("BW", 57),
     ("WMLOG", 50),
+    ("MSBD", 68),
 ];
 
 /// Tests named in one row at most; the rest are found by searching for the requirement.

@@ -84,6 +84,25 @@ pub struct PointStatus {
     pub error: Option<String>,
     /// Sessions now, all protocols and cores.
     pub sessions: u64,
+    /// What its source does, if it is a broadcast.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<InputStatus>,
+}
+
+/// What a broadcast's source does and did, as the API shows it; see [`crate::points::SourceFacts`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)]
+pub struct InputStatus {
+    /// `idle`, `waiting`, `live`, `lost` or `fallback`.
+    pub state: &'static str,
+    pub packets: u64,
+    pub bytes: u64,
+    pub damaged: u64,
+    pub entries: u32,
+    pub losses: u64,
+    pub attempts: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
 }
 
 /// What a point does.

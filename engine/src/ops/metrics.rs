@@ -10,6 +10,7 @@ mod process;
 pub use cast::CastCounters;
 
 use crate::ops::config::POINT_COUNT_MAX;
+use crate::points::SourceFacts;
 use crossbeam::utils::CachePadded;
 use protocols::content::{Protocol, Refusal};
 use protocols::machine::CoreId;
@@ -374,6 +375,8 @@ pub struct Metrics {
     /// Those of senders that are no more go with them.
     casts: Mutex<Vec<Weak<CachePadded<CastCounters>>>>,
     facts: Mutex<Facts>,
+    /// What the broadcasts' sources do, by the points' names.
+    sources: Mutex<BTreeMap<String, Arc<SourceFacts>>>,
     /// Written by the log writer.
     pub log: CachePadded<LogCounters>,
 }
@@ -393,6 +396,7 @@ impl Metrics {
             points: Mutex::default(),
             casts: Mutex::default(),
             facts: Mutex::default(),
+            sources: Mutex::default(),
             log: CachePadded::default(),
         })
     }
@@ -441,6 +445,11 @@ impl Metrics {
     /// Drop a removed point's series. Counters that are still held go on uncounted.
     pub fn forget_point(&self, point: &str) {
         lock(&self.points).retain(|key, _| &*key.0 != point);
+    }
+
+    /// The broadcasts that exist from now on, and what is known of their sources.
+    pub fn set_sources(&self, sources: BTreeMap<String, Arc<SourceFacts>>) {
+        *lock(&self.sources) = sources;
     }
 
     /// Make facts known.

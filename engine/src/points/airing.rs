@@ -1,6 +1,7 @@
 //! What is known of a broadcast's source, for those who run the server.
 
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
 /// What a broadcast's source does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,16 +17,19 @@ pub enum Airing {
     Lost = 3,
     /// It sends nothing, and something else is broadcast in its place.
     Fallback = 4,
+    /// What was to be played once has been.
+    Over = 5,
 }
 
 impl Airing {
     /// All, in the order of their numbers.
-    pub const ALL: [Airing; 5] = [
+    pub const ALL: [Airing; 6] = [
         Airing::Idle,
         Airing::Waiting,
         Airing::Live,
         Airing::Lost,
         Airing::Fallback,
+        Airing::Over,
     ];
 
     /// Value of the `state` label.
@@ -36,6 +40,7 @@ impl Airing {
             Airing::Live => "live",
             Airing::Lost => "lost",
             Airing::Fallback => "fallback",
+            Airing::Over => "over",
         }
     }
 }
@@ -49,6 +54,10 @@ pub struct SourceFacts {
     damaged: AtomicU64,
     entries: AtomicU32,
     losses: AtomicU64,
+    attempts: AtomicU64,
+    /// Why the last attempt failed.
+    error: Mutex<Option<String>>,
+    skipped: AtomicU64,
 }
 
 impl SourceFacts {
@@ -83,6 +92,30 @@ impl SourceFacts {
         self.losses.load(Relaxed)
     }
 
+    /// How often it was asked, if it is on another server.
+    pub fn attempts(&self) -> u64 {
+        self.attempts.load(Relaxed)
+    }
+
+    /// Why it could not be had the last time, if it could not.
+    pub fn last_error(&self) -> Option<String> {
+        let error = self.error.lock().unwrap_or_else(PoisonError::into_inner);
+        error.clone()
+    }
+
+    pub(crate) fn set_error(&self, error: Option<String>) {
+        *self.error.lock().unwrap_or_else(PoisonError::into_inner) = error;
+    }
+
+    pub(crate) fn count_attempt(&self) {
+        self.attempts.fetch_add(1, Relaxed);
+    }
+
+    /// Files of a list that were skipped because they cannot be played.
+    pub fn skipped(&self) -> u64 {
+        self.skipped.load(Relaxed)
+    }
+
     pub(super) fn set(&self, airing: Airing) {
         self.airing.store(airing as u8, Relaxed);
     }
@@ -98,6 +131,11 @@ impl SourceFacts {
 
     pub(super) fn count_entry(&self) {
         self.entries.fetch_add(1, Relaxed);
+    }
+
+    /// A file of a list was skipped.
+    pub fn count_skipped(&self) {
+        self.skipped.fetch_add(1, Relaxed);
     }
 
     pub(super) fn count_loss(&self) {

@@ -2,6 +2,7 @@
 
 use super::publish::publish;
 use super::{ClientFacts, ContentSupply, LiveFeed, OpenContent, Place, Point, document};
+use crate::ops::config::Source;
 use crate::ops::metrics::RefusedReason;
 use crate::policy::{Guard, RefusedBy, Verdict};
 use crate::rt;
@@ -27,6 +28,9 @@ const FRESH: Duration = Duration::from_secs(1);
 
 /// How long a client waits for the first packets of a live stream to reach its core.
 const FEED_PATIENCE: Duration = Duration::from_secs(3);
+
+/// The same if the stream has to be fetched from another server first.
+const FETCH_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Pieces of a file without a single readable packet that are passed over at the start of a session.
 const DAMAGED_CHUNKS_MAX: usize = 64;
@@ -284,7 +288,7 @@ fn live_content(point: &Point, feed: &LiveFeed) -> Content {
         broadcast: true,
         seekable: false,
         stridable: false,
-        playlist: false,
+        playlist: point.config.has_entries(),
         entry: feed.head.generation,
         broadcast_id: point.id.wrapping_add(1).max(1),
         guarded: point.guard.is_some(),
@@ -306,13 +310,14 @@ fn next_entry(shard: &Rc<Shard>, id: ContentId) -> Result<Answer, Refusal> {
     }
     let facts = live_content(&content.point, &feed);
     // The player's place in the limits goes with it.
-    let facts = shard.keep_content(OpenContent::new(
+    let facts = OpenContent::new(
         Arc::clone(&content.point),
         facts,
         ContentSupply::Live(feed),
         content.client.clone(),
         content.player.take(),
-    ));
+    );
+    let facts = shard.keep_content(facts.following());
     Ok(Answer::Opened(Box::new(facts)))
 }
 
@@ -422,13 +427,17 @@ pub fn reason_of(by: RefusedBy) -> RefusedReason {
 /// The core's feed of a live point; asks the home core for it if this is the first viewer here.
 async fn feed_of(shard: &Rc<Shard>, point: &Arc<Point>) -> Option<Rc<LiveFeed>> {
     let begun = rt::now();
+    let patience = match point.is_pulled() {
+        true => FETCH_PATIENCE,
+        false => FEED_PATIENCE,
+    };
     let failures = point.failure_count();
     loop {
         // Each call asks again for a source that does not run.
         if let Some(feed) = shard.feed_or_subscribe(point) {
             return Some(feed);
         }
-        if point.failure_count() != failures || rt::now().since(begun) > FEED_PATIENCE {
+        if point.failure_count() != failures || rt::now().since(begun) > patience {
             return None;
         }
         rt::sleep(Duration::from_millis(5)).await;
@@ -540,6 +549,13 @@ fn cue_live(
             .min(limits.max_accel_ms)
             .min(feed.buffer() / 2)
     });
+    // Who follows from entry to entry misses nothing of the new one, and of what comes only once nobody
+    // does.
+    let whole = content.follows || !content.point.config.repeat;
+    let wanted = match whole && feed.is_young() {
+        true => u32::MAX,
+        false => wanted,
+    };
     let (packet, send_time) = feed.join(selection, wanted).ok_or(Refusal::Unavailable)?;
     let head = feed.head_send_time().unwrap_or(send_time);
     let average = average_bit_rate(
@@ -765,29 +781,43 @@ fn http_date(mtime_ns: i64) -> String {
     httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + since)
 }
 
-/// Used by the home core to open a broadcast's file, or what fills in for its source.
-pub async fn open_source(shard: &Rc<Shard>, point: &Arc<Point>) -> Result<Rc<AsfFile>, Refusal> {
-    if let Some(fallback) = &point.config.fallback {
-        return open_fallback(shard, point, fallback.source.clone()).await;
+/// The file that a broadcast plays: of several, the one in this place; or what fills in for its source.
+pub async fn open_source(
+    shard: &Rc<Shard>,
+    point: &Arc<Point>,
+    place: usize,
+) -> Result<Rc<AsfFile>, Refusal> {
+    match (&point.config.fallback, &point.config.source) {
+        (Some(fallback), _) => open_path(shard, point, fallback.source.clone()).await,
+        (None, Source::Files(paths)) => {
+            let path = paths.get(place).ok_or(Refusal::NotFound)?;
+            open_path(shard, point, path.clone()).await
+        }
+        _ => {
+            let place = point.place().ok_or(Refusal::Unavailable)?;
+            let name = place.file.clone().ok_or(Refusal::NotFound)?;
+            facts_of(shard, point, &[name]).await
+        }
     }
-    let place = point.place().ok_or(Refusal::Unavailable)?;
-    let name = place.file.clone().ok_or(Refusal::NotFound)?;
-    facts_of(shard, point, &[name]).await
 }
 
-async fn open_fallback(
+async fn open_path(
     shard: &Rc<Shard>,
     point: &Point,
     path: PathBuf,
 ) -> Result<Rc<AsfFile>, Refusal> {
     let (name, indexing) = (path.display().to_string(), shard.indexing().clone());
+    let key = (point.id, name.clone());
+    let known = shard.file(&key).map(|(file, _)| file);
+    let known_facts = known.as_ref().map(|file| Arc::clone(&file.facts));
     let opened = rt::blocking(move || {
         let place = Place::of_file(&path)?;
         let file = place.file.into_iter().collect::<Vec<_>>();
-        open_facts(&place.root, &file, None, &indexing)
+        open_facts(&place.root, &file, known_facts.as_ref(), &indexing)
     });
-    match opened.await {
-        Ok((handle, facts)) => Ok(shard.new_file((point.id, name), handle, facts)),
-        Err(error) => Err(refusal_of(&name, &error)),
+    match (opened.await, known) {
+        (Ok((_, facts)), Some(file)) if Arc::ptr_eq(&facts, &file.facts) => Ok(file),
+        (Ok((handle, facts)), _) => Ok(shard.new_file(key, handle, facts)),
+        (Err(error), _) => Err(refusal_of(&name, &error)),
     }
 }

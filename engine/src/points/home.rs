@@ -3,11 +3,15 @@
 //! What is on the air comes from files or from an intake, which a publisher or a puller fills. Each new
 //! header begins an *entry*: the history starts anew, and cores that had the entry before get the new
 //! one as if they joined.
+//!
+//! No viewer loses anything of an entry by that: its last packets go to every core before the next
+//! entry's first ones do, and flows end only when they have sent them.
 
 use super::airing::Airing;
 use super::live::{Batch, BatchBuilder, LiveHead};
+use super::reel::{Played, Reel};
 use super::{Point, Tap};
-use crate::source::{AsfFile, Cache, Intake, LoopSource};
+use crate::source::{AsfFile, Cache, Intake};
 use bytes::Bytes;
 use protocols::asf;
 use protocols::machine::{CoreId, Time};
@@ -20,19 +24,24 @@ use std::time::Duration;
 /// Most of the past that is kept, bytes: a source whose send times stand still must not fill memory.
 pub const HISTORY_BYTES_MAX: usize = 128 << 20;
 
+/// How long viewers wait at most while a source sends its past.
+const RUSH_MAX: Duration = Duration::from_secs(2);
+
 /// See the module. Lives on the point's home core.
 pub struct LiveHome {
     /// Which point.
     pub point: Arc<Point>,
     on_air: OnAir,
-    /// The point's own file, or what fills in for its source.
-    files: Option<Files>,
+    /// The point's own files, or what fills in for its source.
+    files: Option<Reel>,
     /// Filled from outside.
     intake: Intake,
     /// The header of what comes in, while there is a source.
     incoming: Option<Arc<LiveHead>>,
     /// When the source last sent something, or was first waited for.
     heard: Time,
+    /// When the entry on the air began.
+    began: Time,
     head: Option<Arc<LiveHead>>,
     generation: u32,
     history: VecDeque<Arc<Batch>>,
@@ -51,20 +60,19 @@ enum OnAir {
     Nothing,
     Files,
     Intake,
+    /// Nothing any more: all was played once.
+    Over,
 }
 
-/// A looped file and its header as broadcast.
-struct Files {
-    source: LoopSource,
-    head: Arc<LiveHead>,
-}
+/// Entries that may begin in one call: short files in the time before the first viewer.
+const ENTRIES_PER_CALL_MAX: usize = 16;
 
 /// What a home wants sent.
 pub enum Parcel {
     /// To cores that join: all there is.
     Past(CoreId, Arc<LiveHead>, Vec<Arc<Batch>>),
-    /// To subscribers: what has just become due.
-    Fresh(CoreId, Arc<Batch>),
+    /// To subscribers: what has just become due of an entry.
+    Fresh(CoreId, u32, Arc<Batch>),
     /// To subscribers: nothing more comes of this.
     Gone(CoreId),
 }
@@ -80,6 +88,7 @@ impl LiveHome {
             intake: Intake::default(),
             incoming: None,
             heard: now,
+            began: now,
             head: None,
             generation: 0,
             history: VecDeque::new(),
@@ -91,33 +100,52 @@ impl LiveHome {
         }
     }
 
-    /// Give it a file: the point's own, or what fills in while its source is silent.
+    /// Give it a file: of the point's own the one in this place, or what fills in while its source is
+    /// silent.
     ///
     /// # Errors
     /// If the file's header cannot be made a live one.
     pub fn set_file(
         &mut self,
+        place: usize,
         file: Rc<AsfFile>,
         cache: Rc<Cache>,
         now: Time,
     ) -> Result<(), asf::Error> {
-        let blob = asf::broadcast_blob(&file.facts.blob, None)?;
-        let mut head = LiveHead::parse(Bytes::from(blob))?;
-        // The file's index knows the rates better than its header does.
-        head.streams = Arc::clone(&file.facts.streams);
-        let past = self.past();
-        let head = Arc::new(head);
+        let reel = Reel::new(&self.point, place, file, cache, now)?;
         for tap in &mut self.taps {
-            tap.expect(&head, now);
+            tap.expect(reel.head(), now);
         }
-        self.files = Some(Files {
-            source: LoopSource::new(file, cache, now, past),
-            head,
-        });
+        self.files = Some(reel);
         if self.plays_files_only() && (self.point.config.runs_always() || self.is_watched()) {
             self.air_files(now);
         }
         Ok(())
+    }
+
+    /// The place of a file that is to be opened for it, see [`LiveHome::next_file`].
+    pub fn wanted_file(&mut self, now: Time) -> Option<usize> {
+        match self.on_air {
+            OnAir::Files => self.files.as_mut()?.wanted(now),
+            _ => None,
+        }
+    }
+
+    /// The file that was wanted, or none if it cannot be opened.
+    pub fn next_file(&mut self, place: usize, file: Option<Rc<AsfFile>>, now: Time) {
+        if let Some(reel) = &mut self.files {
+            reel.give(place, file);
+            if let Some(head) = reel.next_head() {
+                for tap in &mut self.taps {
+                    tap.expect(head, now);
+                }
+            }
+        }
+    }
+
+    /// True if its files were to be played once, and have been.
+    pub fn is_over(&self) -> bool {
+        self.on_air == OnAir::Over
     }
 
     /// True if a core or a tap waits for its packets.
@@ -137,6 +165,9 @@ impl LiveHome {
 
     /// Begin to send to a core.
     pub fn subscribe(&mut self, core: CoreId, now: Time) {
+        if self.is_over() {
+            return;
+        }
         self.subscribers.retain(|c| *c != core);
         if !self.newcomers.contains(&core) {
             self.newcomers.push(core);
@@ -202,6 +233,35 @@ impl LiveHome {
         Ok(())
     }
 
+    /// The source was lost without a word. Viewers wait for it for a while.
+    pub fn source_lost(&mut self, now: Time) {
+        self.flush_intake(now);
+        let was_there = self.incoming.take().is_some();
+        if was_there {
+            self.point.facts.count_loss();
+        }
+        if was_there && self.on_air == OnAir::Intake {
+            self.point.facts.set(Airing::Lost);
+        }
+    }
+
+    /// The source is no longer asked for anything, because nobody wants it.
+    pub fn source_rests(&mut self, now: Time) {
+        self.flush_intake(now);
+        self.incoming = None;
+        if self.on_air == OnAir::Intake {
+            self.leave_air();
+        }
+        if self.on_air == OnAir::Nothing {
+            self.point.facts.set(Airing::Idle);
+        }
+    }
+
+    /// Who waits for a first packet waits in vain.
+    pub fn turn_away(&mut self) {
+        self.newcomers.clear();
+    }
+
     /// How long the source has sent nothing.
     pub fn silence(&self, now: Time) -> Duration {
         now.since(self.heard)
@@ -212,22 +272,14 @@ impl LiveHome {
         let mut fine = true;
         match self.on_air {
             OnAir::Nothing => self.fill_in(now),
-            OnAir::Files => {
-                if let Some(files) = &mut self.files {
-                    let mut builder = BatchBuilder::default();
-                    files.source.advance(now, &mut builder);
-                    fine = !files.source.failed();
-                    if let Some(batch) = builder.finish() {
-                        self.give_out(batch, now);
-                    }
-                }
-            }
+            OnAir::Files => fine = self.play_files(now),
+            OnAir::Over => {}
             OnAir::Intake => {
                 self.flush_intake(now);
                 self.mind_silence(now);
             }
         }
-        self.welcome();
+        self.welcome(now);
         self.parcels.drain(..).for_each(&mut send);
         fine
     }
@@ -252,20 +304,44 @@ impl LiveHome {
 
     /// True if there is no source but the file.
     fn plays_files_only(&self) -> bool {
-        self.point.config.source.path().is_some()
+        self.point.config.source.is_files()
     }
 
-    fn past(&self) -> Duration {
-        self.point.config.buffer.get()
+    /// Take what is due of the files. False if none can be played.
+    fn play_files(&mut self, now: Time) -> bool {
+        for _ in 0..ENTRIES_PER_CALL_MAX {
+            let Some(reel) = &mut self.files else {
+                return true;
+            };
+            let mut builder = BatchBuilder::default();
+            let played = reel.advance(now, &mut builder);
+            // When the next entry plays, this is the end of the one before.
+            if let Some(batch) = builder.finish() {
+                self.give_out(batch, now);
+            }
+            match played {
+                Played::Goes => return true,
+                Played::Failed => return false,
+                Played::Over => {
+                    self.end_broadcast(now, OnAir::Over, Airing::Over);
+                    return true;
+                }
+                Played::Next => {
+                    if let Some(head) = self.files.as_ref().map(|reel| Arc::clone(reel.head())) {
+                        self.begin_entry(&head, now);
+                    }
+                }
+            }
+        }
+        true
     }
 
     fn air_files(&mut self, now: Time) {
-        let past = self.past();
-        let Some(files) = &mut self.files else {
+        let Some(reel) = &mut self.files else {
             return;
         };
-        files.source.resume(now, past);
-        let head = Arc::clone(&files.head);
+        reel.begin(now);
+        let head = Arc::clone(reel.head());
         self.on_air = OnAir::Files;
         self.begin_entry(&head, now);
         self.point.facts.set(match self.plays_files_only() {
@@ -287,6 +363,7 @@ impl LiveHome {
 
     fn begin_entry(&mut self, head: &Arc<LiveHead>, now: Time) {
         self.generation = self.generation.wrapping_add(1);
+        self.began = now;
         self.point.facts.count_entry();
         let head = Arc::new(head.in_generation(self.generation));
         self.leave_air_for_next();
@@ -322,7 +399,8 @@ impl LiveHome {
             tap.take(&batch, now);
         }
         for core in &self.subscribers {
-            self.parcels.push(Parcel::Fresh(*core, Arc::clone(&batch)));
+            let parcel = Parcel::Fresh(*core, self.generation, Arc::clone(&batch));
+            self.parcels.push(parcel);
         }
         let oldest = batch.last_send_time().wrapping_sub(self.point.buffer_ms());
         self.history_bytes += batch.len();
@@ -338,9 +416,10 @@ impl LiveHome {
     }
 
     /// A viewer who joined in a part of the history would lag as soon as the rest of it came.
-    fn welcome(&mut self) {
+    fn welcome(&mut self, now: Time) {
         let caught_up = match (self.on_air, &self.files) {
-            (OnAir::Files, Some(files)) => files.source.caught_up(),
+            (OnAir::Files, Some(reel)) => reel.caught_up(now),
+            (OnAir::Intake, _) if self.point.is_pulled() => self.intake_caught_up(now),
             _ => true,
         };
         let Some(head) = &self.head else {
@@ -357,6 +436,18 @@ impl LiveHome {
         }
     }
 
+    /// A source on another server may send some of its past first, faster than in real time.
+    fn intake_caught_up(&self, now: Time) -> bool {
+        let is_full = match (self.history.front(), self.history.back()) {
+            (Some(first), Some(last)) => {
+                let span = last.last_send_time().wrapping_sub(first.last_send_time());
+                span >= self.point.buffer_ms() / 10 * 9
+            }
+            _ => false,
+        };
+        is_full || !self.intake.is_rushing(now) || now.since(self.began) >= RUSH_MAX
+    }
+
     /// The source is on the air and may have been lost.
     fn mind_silence(&mut self, now: Time) {
         let silence = self.silence(now);
@@ -367,10 +458,13 @@ impl LiveHome {
             .is_some_and(|fallback| silence >= fallback.after.get())
             && self.files.is_some();
         let patience = Duration::from_secs(1);
+        let known = self.incoming.is_none();
         if replaced || silence >= config.hold().max(patience) {
-            self.point.facts.count_loss();
+            if !known {
+                self.point.facts.count_loss();
+            }
             self.source_over(now);
-        } else if silence >= patience {
+        } else if silence >= patience || known {
             self.point.facts.set(Airing::Lost);
         } else {
             self.point.facts.set(Airing::Live);
@@ -383,13 +477,18 @@ impl LiveHome {
             self.air_files(now);
             return;
         }
+        self.end_broadcast(now, OnAir::Nothing, Airing::Waiting);
+    }
+
+    fn end_broadcast(&mut self, now: Time, to: OnAir, airing: Airing) {
         self.leave_air();
+        self.on_air = to;
         for tap in &mut self.taps {
             tap.end(now);
         }
         let audience = self.subscribers.drain(..).chain(self.newcomers.drain(..));
         self.parcels.extend(audience.map(Parcel::Gone));
-        self.point.facts.set(Airing::Waiting);
+        self.point.facts.set(airing);
     }
 
     /// Nothing is on the air: the fallback, if somebody waits and there is one.

@@ -38,6 +38,8 @@ pub struct LiveHead {
     pub description: Arc<[(String, String)]>,
     /// Counts headers of this point from 1: a new one begins a new entry.
     pub generation: u32,
+    /// The file that plays, if it is one of several.
+    pub source: Option<Arc<str>>,
 }
 
 impl LiveHead {
@@ -53,6 +55,7 @@ impl LiveHead {
             header,
             blob,
             generation: 0,
+            source: None,
         })
     }
 
@@ -64,6 +67,7 @@ impl LiveHead {
             streams: Arc::clone(&self.streams),
             description: Arc::clone(&self.description),
             generation,
+            source: self.source.clone(),
         }
     }
 }
@@ -126,6 +130,11 @@ impl BatchBuilder {
             start: start as u32,
             end: self.bytes.len() as u32,
         });
+    }
+
+    /// True if nothing was collected.
+    pub fn is_empty(&self) -> bool {
+        self.packets.is_empty()
     }
 
     /// The batch, if there is anything in it.
@@ -310,6 +319,28 @@ impl LiveFeed {
         }
     }
 
+    /// True while the entry is so young that a viewer can be given all of it.
+    pub fn is_young(&self) -> bool {
+        let packets = self.packets.borrow();
+        let packet =
+            |(batch, index): &(Arc<Batch>, u32)| batch.packets.get(*index as usize).copied();
+        match (
+            packets.front().and_then(packet),
+            packets.back().and_then(packet),
+        ) {
+            (Some(first), Some(last)) => {
+                first.number == 0 && last.send_time.wrapping_sub(first.send_time) <= self.depth()
+            }
+            _ => false,
+        }
+    }
+
+    /// How far behind the head a viewer may begin, ms. Further behind it would at once be taken for one
+    /// that lags, and jump.
+    fn depth(&self) -> u32 {
+        self.buffer / 5 * 3
+    }
+
     /// Send time of the newest packet.
     pub fn head_send_time(&self) -> Option<u32> {
         let packets = self.packets.borrow();
@@ -331,8 +362,7 @@ impl LiveFeed {
         let packets = self.packets.borrow();
         let (head_batch, head_index) = packets.back()?;
         let head = head_batch.packets.get(*head_index as usize)?;
-        // Further behind the head, a session would at once be taken for one that lags, and jump.
-        let oldest = self.buffer / 5 * 3;
+        let oldest = self.depth();
         let mut best = None;
         for (batch, index) in packets.iter().rev() {
             let Some(packet) = batch.packets.get(*index as usize) else {

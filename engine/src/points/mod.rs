@@ -7,6 +7,7 @@ mod document;
 mod home;
 mod live;
 mod publish;
+mod reel;
 mod tap;
 
 pub use airing::{Airing, SourceFacts};
@@ -17,7 +18,7 @@ pub use publish::{PointMaker, Publisher};
 pub use tap::Tap;
 
 use crate::multicast::StationSlot;
-use crate::ops::config::{PointConfig, PointKind};
+use crate::ops::config::{PointConfig, PointKind, Source};
 use crate::policy::{Guard, Player, PointLimiter};
 use crate::source::{AsfFile, Root};
 use protocols::content::{Content, Protocol, StreamInfo};
@@ -46,7 +47,7 @@ pub struct Point {
     /// Asks encoders who they are, if the point wants to know.
     pub push_guard: Option<Guard>,
     /// What its source does, if it is a broadcast.
-    pub facts: SourceFacts,
+    pub facts: Arc<SourceFacts>,
     /// What its station file lists, if it is sent to a group.
     pub station: StationSlot,
     /// Where its files are, once they are there.
@@ -115,9 +116,20 @@ impl Point {
     /// What the kernel says about the source's path, or what is wrong with the users file.
     pub fn open(id: u32, config: PointConfig, cores: usize) -> io::Result<Point> {
         let point = Point::open_later(id, config, cores)?;
-        if point.config.source.path().is_some() {
-            let place = Place::open(&point.config)?;
-            let _ = point.place.set(place);
+        match &point.config.source {
+            Source::Path(_) => {
+                let place = Place::open(&point.config)?;
+                let _ = point.place.set(place);
+            }
+            Source::Files(paths) => {
+                // One that is there is enough, the others are skipped.
+                let mut places = paths.iter().map(|path| Place::of_file(path));
+                let first = places.next().unwrap_or(Err(io::ErrorKind::NotFound.into()));
+                if first.is_err() && !places.any(|place| place.is_ok()) {
+                    first?;
+                }
+            }
+            Source::Push | Source::Pull(..) => {}
         }
         Ok(point)
     }
@@ -132,7 +144,7 @@ impl Point {
             id,
             guard: config.auth.as_ref().map(Guard::open).transpose()?,
             push_guard: push_auth.map(Guard::open).transpose()?,
-            facts: SourceFacts::default(),
+            facts: Arc::default(),
             home: CoreId((id as usize % cores.max(1)) as u8),
             limiter: PointLimiter::new(config.limits.clone()),
             station: StationSlot::default(),
@@ -164,6 +176,11 @@ impl Point {
     /// True if all its clients share one timeline.
     pub fn is_broadcast(&self) -> bool {
         self.config.kind == PointKind::Broadcast
+    }
+
+    /// True if its source is on another server.
+    pub fn is_pulled(&self) -> bool {
+        matches!(self.config.source, Source::Pull(..))
     }
 
     /// Why its source does not play, if it does not.
@@ -204,6 +221,8 @@ pub struct OpenContent {
     pub client: ClientFacts,
     /// Its place in the limits, if media was asked for.
     pub player: Cell<Option<Player>>,
+    /// Its client had the entry before.
+    pub follows: bool,
 }
 
 /// Who opened a content, for logs.
@@ -251,7 +270,15 @@ impl OpenContent {
             supply,
             client,
             player: Cell::new(player),
+            follows: false,
         }
+    }
+
+    /// The same as the next entry of a client that had the one before.
+    pub fn following(self) -> OpenContent {
+        let mut content = self;
+        content.follows = true;
+        content
     }
 
     /// Where its packets come from.
@@ -267,7 +294,10 @@ impl OpenContent {
                 let path = place.map(|p| p.root.path.join(&file.facts.name));
                 path.unwrap_or_default().display().to_string()
             }
-            ContentSupply::Live(_) => self.point.config.source.to_string(),
+            ContentSupply::Live(feed) => match &feed.head.source {
+                Some(file) => file.to_string(),
+                None => self.point.config.source.to_string(),
+            },
         }
     }
 

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::pin::Pin;
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 /// What every listener of the server gets.
 #[derive(Clone, Debug)]
@@ -134,6 +135,17 @@ impl From<TcpStream> for Stream {
 }
 
 impl Stream {
+    /// Open a connection.
+    ///
+    /// # Errors
+    /// What the kernel says, and after `limit` that nobody answered.
+    pub async fn connect(to: SocketAddr, limit: Duration) -> io::Result<Stream> {
+        let stream = TcpStream::connect_timeout(to, limit).await;
+        let stream = stream.map_err(io::Error::from)?;
+        stream.set_nodelay(true).map_err(io::Error::from)?;
+        Ok(Stream { stream })
+    }
+
     /// Take over a connected socket.
     pub fn adopt(fd: OwnedFd) -> Stream {
         // SAFETY: ownership of the descriptor passes to the stream.

@@ -2,10 +2,12 @@
 
 use super::{ReloadReport, StartError};
 use crate::lanes::Lanes;
-use crate::ops::admin::{Added, Control, ControlError, PointState, PointStatus, Readiness};
+use crate::ops::admin::{
+    Added, Control, ControlError, InputStatus, PointState, PointStatus, Readiness,
+};
 use crate::ops::config::{Config, POINT_COUNT_MAX, PointConfig};
 use crate::ops::metrics::Metrics;
-use crate::points::{Point, PointMaker};
+use crate::points::{Point, PointMaker, SourceFacts};
 use crate::policy::Limiter;
 use crate::rt;
 use crate::shard::Message;
@@ -93,6 +95,9 @@ impl Controller {
     /// Tell the cores which points exist.
     pub fn publish(&self) {
         let points = Arc::clone(&self.lock().points);
+        let broadcasts = points.iter().filter(|point| point.is_broadcast());
+        let facts = |p: &Arc<Point>| (p.config.name.clone(), Arc::clone(&p.facts));
+        self.metrics.set_sources(broadcasts.map(facts).collect());
         self.tell_all(|| Message::Points(Arc::clone(&points)));
     }
 
@@ -253,7 +258,7 @@ impl PointMaker for Controller {
 fn unusable(config: &PointConfig, error: std::io::Error) -> StartError {
     StartError::Point {
         name: config.name.clone(),
-        path: config.source.path().unwrap_or("".as_ref()).to_path_buf(),
+        path: config.source.paths().first().cloned().unwrap_or_default(),
         error,
     }
 }
@@ -261,8 +266,21 @@ fn unusable(config: &PointConfig, error: std::io::Error) -> StartError {
 fn not_opened(config: &PointConfig, error: io::Error) -> StartError {
     StartError::Point {
         name: config.name.clone(),
-        path: config.source.path().unwrap_or("".as_ref()).to_path_buf(),
+        path: config.source.paths().first().cloned().unwrap_or_default(),
         error,
+    }
+}
+
+fn input_of(facts: &SourceFacts) -> InputStatus {
+    InputStatus {
+        state: facts.airing().name(),
+        packets: facts.packets(),
+        bytes: facts.bytes(),
+        damaged: facts.damaged(),
+        entries: facts.entries(),
+        losses: facts.losses(),
+        attempts: facts.attempts(),
+        last_error: facts.last_error(),
     }
 }
 
@@ -296,6 +314,7 @@ impl Control for Controller {
                     },
                     error,
                     sessions,
+                    input: point.is_broadcast().then(|| input_of(&point.facts)),
                 }
             })
             .collect();

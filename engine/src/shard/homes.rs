@@ -3,8 +3,10 @@
 use super::{Message, Shard};
 use crate::multicast::casts_of;
 use crate::points::{LiveHome, Parcel, Point, Publisher, Tap, open_source};
+use crate::pull::Puller;
 use crate::rt;
 use crate::source::AsfFile;
+use protocols::asf::broadcast_blob;
 use protocols::content::Refusal;
 use protocols::machine::{CoreId, Time};
 use protocols::media::{Ingest, IngestEvent};
@@ -18,13 +20,15 @@ use std::time::Duration;
 #[derive(Default)]
 pub struct Homes {
     /// By point.
-    running: RefCell<HashMap<u32, LiveHome>>,
+    pub(super) running: RefCell<HashMap<u32, LiveHome>>,
     /// Homes whose file is being opened, and the cores that wait for them.
     opening: RefCell<HashMap<u32, Vec<CoreId>>>,
     /// By point.
     publishers: RefCell<HashMap<u32, Publisher>>,
     /// The point that a session publishes to.
     sessions: RefCell<HashMap<(u8, u64), u32>>,
+    /// Who fetches sources from other servers, by point.
+    pub(super) pullers: RefCell<HashMap<u32, Rc<Puller>>>,
     /// Sessions that have to be told that they are over.
     evicted: RefCell<VecDeque<((u8, u64), Refusal)>>,
     /// When a tap wants to be called again.
@@ -120,36 +124,45 @@ impl Shard {
         }
     }
 
-    /// Something came from the source of a point.
-    pub fn ingest_at(&self, point: u32, event: &IngestEvent) {
+    /// Something came from the source of a point. False if it is a header that cannot be broadcast.
+    pub fn ingest_at(&self, point: u32, event: &IngestEvent) -> bool {
         let mut homes = self.homes.running.borrow_mut();
         let Some(home) = homes.get_mut(&point) else {
-            return;
+            return true;
         };
-        if let Err(error) = home.ingest(event, rt::now()) {
+        let taken = home.ingest(event, rt::now());
+        if let Err(error) = &taken {
             let name = &home.point.config.name;
             tracing::warn!(point = name, %error, "a header that cannot be broadcast");
         }
         if matches!(event, IngestEvent::Header(_)) {
             self.hurry();
         }
+        taken.is_ok()
     }
 
     /// A core wants a live stream whose home is here.
     pub(super) fn subscribe(self: &Rc<Self>, point: &Arc<Point>, core: CoreId) {
         let now = rt::now();
-        if point.config.source.path().is_none() {
+        if !point.config.source.is_files() {
             self.ensure_home(point);
         }
-        if let Some(home) = self.homes.running.borrow_mut().get_mut(&point.id) {
+        let mut homes = self.homes.running.borrow_mut();
+        if let Some(home) = homes.get_mut(&point.id) {
             home.subscribe(core, now);
-            if home.is_silent() && !is_pulled(point) {
+            if home.is_silent() && !point.is_pulled() {
                 // Nobody can say when an encoder will come.
                 point.set_failure(Some("no encoder publishes here".to_owned()));
             }
+            if home.is_over() {
+                point.set_failure(Some("all of it was played".to_owned()));
+            }
             self.hurry();
+            drop(homes);
+            self.want_source(point);
             return;
         }
+        drop(homes);
         self.open_home(point, Some(core));
     }
 
@@ -168,9 +181,12 @@ impl Shard {
             if !runs || self.homes.running.borrow().contains_key(&point.id) {
                 continue;
             }
-            match point.config.source.path() {
-                Some(_) => self.open_home(point, None),
-                None => self.ensure_home(point),
+            match point.config.source.is_files() {
+                true => self.open_home(point, None),
+                false => {
+                    self.ensure_home(point);
+                    self.want_source(point);
+                }
             }
         }
     }
@@ -190,8 +206,8 @@ impl Shard {
     fn open_fallback(self: &Rc<Self>, point: &Arc<Point>) {
         let (shard, point) = (Rc::clone(self), Arc::clone(point));
         rt::spawn(async move {
-            match open_source(&shard, &point).await {
-                Ok(file) => shard.give_file(&point, file),
+            match open_source(&shard, &point, 0).await {
+                Ok(file) => shard.give_file(&point, 0, file),
                 Err(refusal) => {
                     tracing::warn!(
                         point = point.config.name,
@@ -213,10 +229,10 @@ impl Shard {
         opening.insert(point.id, core.into_iter().collect());
         let (shard, point) = (Rc::clone(self), Arc::clone(point));
         rt::spawn(async move {
-            let opened = open_source(&shard, &point).await;
+            let opened = open_first(&shard, &point).await;
             let waiting = shard.homes.opening.borrow_mut().remove(&point.id);
-            let file = match opened {
-                Ok(file) => file,
+            let (place, file) = match opened {
+                Ok(found) => found,
                 Err(refusal) => {
                     point.set_failure(Some(format!("its file cannot be played: {refusal:?}")));
                     return;
@@ -228,17 +244,30 @@ impl Shard {
                 home.subscribe(core, now);
             }
             shard.homes.running.borrow_mut().insert(point.id, home);
-            shard.give_file(&point, file);
+            shard.give_file(&point, place, file);
         });
     }
 
-    fn give_file(&self, point: &Arc<Point>, file: Rc<AsfFile>) {
+    /// The next file of a home that plays several.
+    fn open_next(self: &Rc<Self>, point: Arc<Point>, place: usize) {
+        let shard = Rc::clone(self);
+        rt::spawn(async move {
+            let opened = open_source(&shard, &point, place).await;
+            let opened = opened.map_err(|refusal| warn_skipped(&point, place, refusal));
+            if let Some(home) = shard.homes.running.borrow_mut().get_mut(&point.id) {
+                home.next_file(place, opened.ok(), rt::now());
+            }
+            shard.hurry();
+        });
+    }
+
+    fn give_file(&self, point: &Arc<Point>, place: usize, file: Rc<AsfFile>) {
         let mut homes = self.homes.running.borrow_mut();
         let Some(home) = homes.get_mut(&point.id) else {
             return;
         };
-        match home.set_file(file, Rc::clone(&self.cache), rt::now()) {
-            Ok(()) if point.config.source.path().is_some() => point.set_failure(None),
+        match home.set_file(place, file, Rc::clone(&self.cache), rt::now()) {
+            Ok(()) if point.config.source.is_files() => point.set_failure(None),
             Ok(()) => {}
             Err(error) => {
                 tracing::error!(point = point.config.name, %error, "cannot be broadcast");
@@ -253,7 +282,11 @@ impl Shard {
     pub(super) fn advance_homes(self: &Rc<Self>, now: Time) {
         let mut parcels = Vec::new();
         let mut failed = Vec::new();
+        let mut wanted = Vec::new();
         for (id, home) in self.homes.running.borrow_mut().iter_mut() {
+            if let Some(place) = home.wanted_file(now) {
+                wanted.push((Arc::clone(&home.point), place));
+            }
             if !home.advance(now, |parcel| parcels.push((*id, parcel))) {
                 tracing::error!(point = home.point.config.name, "its source failed");
                 home.point
@@ -264,13 +297,16 @@ impl Shard {
         for (point, parcel) in parcels {
             let (core, message) = match parcel {
                 Parcel::Past(core, head, past) => (core, Message::Past(point, head, past)),
-                Parcel::Fresh(core, batch) => (core, Message::Batch(point, batch)),
+                Parcel::Fresh(core, entry, batch) => (core, Message::Batch(point, entry, batch)),
                 Parcel::Gone(core) => (core, Message::Gone(point)),
             };
             self.pass_on(core, message);
         }
         for point in failed {
             self.close_home(point);
+        }
+        for (point, place) in wanted {
+            self.open_next(point, place);
         }
         self.tick_taps(now);
     }
@@ -293,15 +329,47 @@ impl Shard {
     pub(super) fn close_home(self: &Rc<Self>, point: u32) {
         self.evict(point, Refusal::Unavailable);
         let home = self.homes.running.borrow_mut().remove(&point);
+        self.forget_source(point);
         for core in home.map(|mut h| h.close(rt::now())).unwrap_or_default() {
             self.pass_on(core, Message::Gone(point));
         }
     }
 }
 
-fn is_pulled(point: &Point) -> bool {
-    use crate::ops::config::Source;
-    matches!(point.config.source, Source::Pull(..))
+/// The first of a point's files that can be opened, and its place.
+async fn open_first(
+    shard: &Rc<Shard>,
+    point: &Arc<Point>,
+) -> Result<(usize, Rc<AsfFile>), Refusal> {
+    let count = point.config.source.paths().len().max(1);
+    let mut place = 0;
+    loop {
+        let opened = open_source(shard, point, place).await;
+        let opened = opened.and_then(|file| match broadcast_blob(&file.facts.blob, None) {
+            Ok(_) => Ok(file),
+            Err(_) => Err(Refusal::Corrupt),
+        });
+        match opened {
+            Ok(file) => return Ok((place, file)),
+            Err(refusal) if place + 1 == count => return Err(refusal),
+            Err(refusal) => {
+                warn_skipped(point, place, refusal);
+                point.facts.count_skipped();
+            }
+        }
+        place += 1;
+    }
+}
+
+fn warn_skipped(point: &Point, place: usize, why: Refusal) {
+    let file = point.config.source.paths().get(place);
+    let file = file.map(|path| path.display().to_string());
+    tracing::warn!(
+        point = point.config.name,
+        file,
+        ?why,
+        "skipped: cannot be played"
+    );
 }
 
 /// What else is done with a point's stream.

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 /// A message on a lane.
 pub enum Message {
-    /// Live packets that have just become due.
-    Batch(u32, Arc<Batch>),
+    /// Live packets of a point's entry that have just become due.
+    Batch(u32, u32, Arc<Batch>),
     /// A core joins a live stream: all its home still has.
     Past(u32, Arc<LiveHead>, Vec<Arc<Batch>>),
     /// A live stream has ended or cannot be had.

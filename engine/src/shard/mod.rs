@@ -13,6 +13,7 @@ mod journal;
 mod message;
 mod outlet;
 mod ports;
+mod pulls;
 mod spray;
 mod tick;
 mod wheel;

@@ -3,7 +3,7 @@
 use super::wheel::TICK;
 use super::{Message, Shard};
 use crate::front;
-use crate::points::{LiveFeed, Point};
+use crate::points::{Batch, LiveFeed, Point};
 use crate::rt::{self, Woken};
 use protocols::machine::{CoreId, Input, Time};
 use std::rc::Rc;
@@ -49,6 +49,7 @@ impl Shard {
             let pause = pause.min(self.until_deadline(done));
             self.rest(done + pause).await;
         }
+        self.leave_sources();
         self.drop_flows(rt::now());
         self.close_homes();
         self.journal.borrow_mut().close();
@@ -143,11 +144,7 @@ impl Shard {
 
     fn receive(self: &Rc<Self>, message: Message) {
         match message {
-            Message::Batch(point, batch) => {
-                if let Some(feed) = self.feeds.borrow().get(&point) {
-                    feed.push(&batch, rt::now());
-                }
-            }
+            Message::Batch(point, entry, batch) => self.take_batch(point, entry, &batch),
             Message::Past(point, head, past) => {
                 let buffer = self
                     .points
@@ -200,6 +197,24 @@ impl Shard {
                 self.stopped.set(true);
                 self.hurry();
             }
+        }
+    }
+
+    fn take_batch(self: &Rc<Self>, point: u32, entry: u32, batch: &Arc<Batch>) {
+        let Some(feed) = self.feeds.borrow().get(&point).cloned() else {
+            return;
+        };
+        if feed.head.generation == entry {
+            feed.push(batch, rt::now());
+            return;
+        }
+        // The beginning of the entry was lost on a full lane: what comes of it must not be taken for more
+        // of the entry before.
+        if let Some(point) = self.point_by_id(point) {
+            self.pass_on(
+                point.home,
+                Message::Subscribe(Arc::clone(&point), self.parts.id),
+            );
         }
     }
 
@@ -269,6 +284,7 @@ impl Shard {
 
     fn keep_house(self: &Rc<Self>, now: Time) {
         self.journal.borrow_mut().expire(now);
+        self.look_after_sources();
         self.reap_stalled(now);
         let mut ring_bytes = 0;
         let mut idle = Vec::new();

@@ -4,9 +4,13 @@ use crate::points::{Batch, BatchBuilder};
 use protocols::asf;
 use protocols::machine::Time;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A send time that goes back by more than this, ms, is a new start of the sender's clock.
 const BACK_MAX: u32 = 1000;
+
+/// The span over which it is found out whether packets come faster than in real time.
+const PACE_SPAN: Duration = Duration::from_millis(200);
 
 /// A send time that is further ahead of the one before than this, ms, likewise.
 const AHEAD_MAX: u32 = 30_000;
@@ -22,6 +26,10 @@ pub struct Intake {
     shift: u32,
     /// Send time of the newest packet on our timeline, and when it came.
     last: Option<(u32, Time)>,
+    /// A moment ago, likewise: what the pace is measured from.
+    mark: Option<(u32, Time)>,
+    /// More came since the mark than real time has.
+    rushing: bool,
 }
 
 impl Intake {
@@ -49,7 +57,30 @@ impl Intake {
             .push(self.number, due, packet.duration(), bytes, placed);
         self.number = self.number.wrapping_add(1);
         self.last = Some((due, now));
+        self.measure(due, now);
         Ok(())
+    }
+
+    /// True while packets come faster than in real time, and until it is known that they do not.
+    pub fn is_rushing(&self, now: Time) -> bool {
+        let quiet = self
+            .last
+            .is_none_or(|(_, came)| now.since(came) >= PACE_SPAN);
+        self.rushing && !quiet
+    }
+
+    fn measure(&mut self, due: u32, now: Time) {
+        let Some((send_time, since)) = self.mark else {
+            self.mark = Some((due, now));
+            self.rushing = true;
+            return;
+        };
+        let took = now.since(since);
+        if took >= PACE_SPAN {
+            let real = u32::try_from(took.as_millis()).unwrap_or(u32::MAX);
+            self.rushing = due.wrapping_sub(send_time) as i32 > real.saturating_mul(2) as i32;
+            self.mark = Some((due, now));
+        }
     }
 
     /// Where a packet belongs on our timeline.

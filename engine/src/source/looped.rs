@@ -1,6 +1,6 @@
-//! A file played in real time, over and over, on one unbroken timeline.
+//! A file played in real time: over and over on one unbroken timeline, or once.
 //!
-//! Every turn's send and presentation times are moved on by the length of the turns before it, so
+//! Over and over, every turn's send and presentation times are moved on by the length of the turns before it, so
 //! that no client sees time go back and none needs a new header.
 
 use super::cache::{Cache, Piece};
@@ -32,6 +32,10 @@ pub struct LoopSource {
     turned: bool,
     caught_up: bool,
     failed: bool,
+    /// Once only.
+    single: bool,
+    /// When a file that is played once is over, known as soon as its last packet was taken.
+    end: Option<Time>,
 }
 
 impl LoopSource {
@@ -48,12 +52,28 @@ impl LoopSource {
             turned: false,
             caught_up: false,
             failed: false,
+            single: false,
+            end: None,
         }
     }
 
-    /// The file.
-    pub fn file(&self) -> &Rc<AsfFile> {
-        &self.file
+    /// Play `file` once, with its own times, so that its send time 0 is at `origin`.
+    pub fn single(file: Rc<AsfFile>, cache: Rc<Cache>, origin: Time) -> LoopSource {
+        LoopSource {
+            single: true,
+            ..LoopSource::new(file, cache, origin, Duration::ZERO)
+        }
+    }
+
+    /// When a file that is played once is over, known as soon as its last packet was taken.
+    pub fn end(&self) -> Option<Time> {
+        self.end
+    }
+
+    /// How long a file that is played once will go on, as far as its header tells.
+    pub fn remaining(&self, now: Time) -> Duration {
+        let end = self.end.unwrap_or(self.origin + self.turn_length());
+        end.since(now)
     }
 
     /// True if the last [`LoopSource::advance`] took everything that was due. False while a piece of
@@ -84,6 +104,11 @@ impl LoopSource {
         self.caught_up = false;
         for _ in 0..PACKETS_PER_CALL_MAX {
             if self.next >= self.file.facts.packet_count {
+                if self.single {
+                    self.end = Some(self.origin + self.turn_length());
+                    self.caught_up = true;
+                    return;
+                }
                 self.turn();
             }
             let chunk = self.file.chunk_of(self.next);
@@ -128,11 +153,16 @@ impl LoopSource {
     }
 
     fn turn(&mut self) {
-        let play = self.file.facts.header.play_duration_ms().unwrap_or(0);
-        let length = u32::try_from(play).unwrap_or(0).max(self.turn_end).max(1);
+        let length = self.turn_length().as_millis() as u32;
         self.shift = self.shift.wrapping_add(length);
         self.next = 0;
         self.turn_end = 0;
         self.turned = true;
+    }
+
+    fn turn_length(&self) -> Duration {
+        let play = self.file.facts.header.play_duration_ms().unwrap_or(0);
+        let length = u32::try_from(play).unwrap_or(0).max(self.turn_end).max(1);
+        Duration::from_millis(u64::from(length))
     }
 }

@@ -10,6 +10,9 @@ pub const PICTURE: u8 = 1;
 /// Number of the audio stream.
 pub const SOUND: u8 = 2;
 
+/// Number of the second picture stream, where there is one.
+pub const SMALL: u8 = 3;
+
 /// How a file is made.
 #[derive(Clone, Copy, Debug)]
 pub struct Clip {
@@ -88,6 +91,37 @@ impl Clip {
         }
         let duration = self.interval as u16;
         packet(self.packet_size, send, duration, &[picture, sound])
+    }
+
+    /// The whole file, with a second picture stream, smaller than the first, in every packet.
+    pub fn bytes_of_several_rates(&self) -> Vec<u8> {
+        let children = [
+            self.file_properties(self.packets),
+            extension(&[]),
+            video(u16::from(PICTURE), 320),
+            audio(u16::from(SOUND), 1000),
+            video(u16::from(SMALL), 160),
+        ];
+        let data = 50 + u64::from(self.packets) * self.packet_size as u64;
+        let mut file = blob(&children, data, u64::from(self.packets));
+        file.extend((0..self.packets).flat_map(|n| self.packet_of_several_rates(n)));
+        file
+    }
+
+    /// A packet of such a file.
+    pub fn packet_of_several_rates(&self, number: u32) -> Vec<u8> {
+        let send = number * self.interval;
+        let (room, shown) = (self.packet_size - 100, send + self.preroll);
+        let key = number.is_multiple_of(self.key_every);
+        let pieces = [(PICTURE, 2), (SOUND, 8), (SMALL, 6)].map(|(stream, share)| {
+            let key = key || stream == SOUND;
+            let mut piece = Piece::whole(stream, key, number as u8, shown, room / share);
+            for (at, byte) in piece.data.iter_mut().enumerate() {
+                *byte = self.seed ^ stream ^ (number as usize * 31 + at * 7) as u8;
+            }
+            piece
+        });
+        packet(self.packet_size, send, self.interval as u16, &pieces)
     }
 
     /// The whole file.

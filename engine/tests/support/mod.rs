@@ -10,8 +10,10 @@ pub mod asf;
 mod asf_build;
 pub mod client;
 pub mod group;
+pub mod machine;
 pub mod mms;
 pub mod net;
+pub mod push;
 pub mod rtsp;
 
 use engine::Server;

@@ -90,6 +90,31 @@ impl Reader {
         self.body.as_ref().map(|b| &*b.head)
     }
 
+    /// Bytes that have come behind the head that [`Step::Head`] announced: its body's, chunk framing
+    /// included, and what follows. For who judges a body before it takes the request.
+    pub fn behind_head(&self) -> &[u8] {
+        let head_len = self.body.as_ref().map_or(0, |b| b.head_len);
+        self.unread().get(head_len..).unwrap_or(&[])
+    }
+
+    /// Take the request at its head, for who reads its body as a stream: the head, and what has come
+    /// behind it. What comes of the body from now on is not for [`Reader::push`]; when it is at its
+    /// end, [`Reader::resume`] goes on.
+    pub fn detach(&mut self) -> Option<(Box<Head>, Vec<u8>)> {
+        let body = self.body.take()?;
+        self.consume(body.head_len);
+        let mut rest = std::mem::take(&mut self.buf);
+        rest.drain(..self.done.min(rest.len()));
+        self.done = 0;
+        Some((body.head, rest))
+    }
+
+    /// Go on behind a body of `len` bytes that was read elsewhere; `rest` came with its last ones.
+    pub fn resume(&mut self, len: u64, rest: &[u8]) {
+        self.base = self.base.saturating_add(len);
+        self.push(rest);
+    }
+
     /// Go on as far as the bytes reach.
     ///
     /// # Errors
@@ -352,6 +377,27 @@ mod tests {
         assert_eq!(chunked("1 x\r\n"), Some(400));
         assert_eq!(chunked("1\r\nabc"), Some(400));
         assert_eq!(chunked(&format!("ff\r\n{}", "a".repeat(60))), Some(413));
+    }
+
+    #[test]
+    fn a_body_can_be_read_elsewhere() {
+        let head = b"POST /a HTTP/1.1\r\nContent-Length: 9999999999\r\n\r\n";
+        let mut reader = Reader::default();
+        reader.push(b"GET / HTTP/1.1\r\n\r\n");
+        reader.push(&[&head[..], b"abc"].concat());
+        while reader.next(&LIMITS) != Ok(Step::Head) || reader.unread().starts_with(b"GET") {}
+        assert_eq!(reader.behind_head(), b"abc");
+        let (taken, rest) = reader.detach().unwrap();
+        assert_eq!((&*taken.path, &*rest), ("/a", &b"abc"[..]));
+        assert_eq!(
+            (reader.buffered(), reader.offset()),
+            (0, 18 + head.len() as u64)
+        );
+        assert_eq!(reader.detach(), None);
+        reader.resume(9_999_999_999, b"GET /b HTTP/1.1\r\n\r\n");
+        assert_eq!(reader.next(&LIMITS), Ok(Step::Head));
+        assert_eq!(reader.head().unwrap().path, "/b");
+        assert_eq!(reader.offset(), 18 + head.len() as u64 + 9_999_999_999);
     }
 
     #[test]

@@ -70,7 +70,7 @@ fn step(server: &mut Server, input: Input<'_>, said: &mut (Vec<u8>, bool)) {
         match server.poll(Time::ZERO) {
             Output::Idle(_) => return,
             Output::Send { bytes, .. } => said.0.extend_from_slice(&bytes),
-            Output::Close { .. } | Output::Move { .. } => said.1 = true,
+            Output::Close { .. } | Output::Move { .. } | Output::Switch { .. } => said.1 = true,
             Output::Ask { ticket, .. } => {
                 let answer = Answer::Refused(Refusal::NotFound);
                 server.handle(Time::ZERO, Input::Answer { ticket, answer });

@@ -17,6 +17,7 @@ use protocols::content::*;
 use protocols::machine::*;
 use protocols::media::*;
 use protocols::mmsp;
+use protocols::msbd;
 use protocols::rate::grant::{Limits, Supply};
 use protocols::rate::pacer::Pacer;
 use protocols::rate::profile::{Object, Params, profile};
@@ -47,6 +48,12 @@ impl Player for mmsp::client::Client {
 }
 
 impl Player for rtsp::client::Client {
+    fn is_done(&self) -> bool {
+        self.is_done()
+    }
+}
+
+impl Player for msbd::client::Client {
     fn is_done(&self) -> bool {
         self.is_done()
     }
@@ -117,6 +124,8 @@ pub struct World<C = wmsp::client::Client, S = wmsp::server::Server> {
     pub connections: u32,
     /// Writes of the client.
     pub writes: u32,
+    /// Groups that the client joined.
+    pub joined: Vec<(Channel, SocketAddr)>,
     to_client: BTreeMap<ConnId, Wire>,
     to_server: BTreeMap<ConnId, Wire>,
     client_wake: Option<Time>,
@@ -174,6 +183,7 @@ impl<C: Player, S: Machine> World<C, S> {
             refused: Vec::new(),
             connections: 0,
             writes: 0,
+            joined: Vec::new(),
             to_client: BTreeMap::new(),
             to_server: BTreeMap::new(),
             client_wake: Some(now),
@@ -209,6 +219,20 @@ impl<C: Player, S: Machine> World<C, S> {
     pub fn with(&mut self, act: impl FnOnce(&mut C, Time)) {
         act(&mut self.client, self.now);
         self.poll_client();
+    }
+
+    /// Somebody sends to the groups that the client joined.
+    pub fn group_datagram(&mut self, bytes: &[u8]) {
+        let peer = address(SERVER_IP, 9);
+        for (channel, _) in self.joined.clone() {
+            let input = Input::Datagram {
+                channel,
+                peer,
+                bytes,
+            };
+            self.client.handle(self.now, input);
+            self.poll_client();
+        }
     }
 
     /// Contents that the server has not given back.
@@ -415,6 +439,7 @@ impl<C: Player, S: Machine> World<C, S> {
                 } => {
                     self.air.up(self.now, (channel, peer), bytes.to_vec());
                 }
+                Output::Join { channel, group } => self.joined.push((channel, group)),
                 Output::Ingest(ingest) => {
                     self.event_times.push(self.now);
                     self.events.push(ingest.event);

@@ -54,6 +54,14 @@ impl Spray for Sink {
     }
 }
 
+/// See [`Bench::ingested`]. Each is told with its session.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ingested {
+    Event(u64, IngestEvent),
+    /// And whether the point is to go.
+    Withdrawn(u64, bool),
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlowState {
     Running,
@@ -68,6 +76,9 @@ pub enum Verdict {
     Pass(Option<Arc<Identity>>),
     Challenge(Challenge),
 }
+
+/// What the application says to a publisher.
+pub type Publish = Box<dyn FnMut(&PublishRequest) -> Answer>;
 
 pub type Guard = Box<dyn FnMut(Option<&Credentials>, Time) -> Verdict>;
 
@@ -85,6 +96,11 @@ pub struct Bench<S> {
     pub opens: Vec<OpenRequest>,
     /// What publishers asked for.
     pub publishes: Vec<PublishRequest>,
+    /// Decides about publishers; everybody may publish without it. Asked after the guard, if `guard_publish`.
+    pub publish: Option<Publish>,
+    pub guard_publish: bool,
+    /// What publishers sent, and how their sessions ended, in order.
+    pub ingested: Vec<Ingested>,
     pub cues: Vec<CueRequest>,
     pub flows: BTreeMap<FlowId, Flow>,
     /// Each write, by connection.
@@ -200,6 +216,9 @@ impl<S: Machine> Bench<S> {
             unanswered: VecDeque::new(),
             opens: Vec::new(),
             publishes: Vec::new(),
+            publish: None,
+            guard_publish: false,
+            ingested: Vec::new(),
             cues: Vec::new(),
             flows: BTreeMap::new(),
             writes: BTreeMap::new(),
@@ -503,6 +522,12 @@ impl<S: Machine> Bench<S> {
                         "{content:?} released twice"
                     );
                 }
+                Output::Ingest(Ingest { session, event }) => {
+                    self.ingested.push(Ingested::Event(session, event));
+                }
+                Output::Withdraw { session, destroy } => {
+                    self.ingested.push(Ingested::Withdrawn(session, destroy));
+                }
                 Output::Report(report) => self.reports.push(*report),
                 Output::Idle(wake) => {
                     self.wake = wake;
@@ -604,6 +629,7 @@ impl<S: Machine> Bench<S> {
                 open.credentials.clone(),
             ),
             Question::Recheck(recheck) => (true, recheck.credentials.clone()),
+            Question::Publish(p) => (self.guard_publish, p.credentials.clone()),
             _ => (false, None),
         };
         match self.guard.as_mut().filter(|_| guarded) {
@@ -622,7 +648,10 @@ impl<S: Machine> Bench<S> {
     fn answer_freely(&mut self, question: Question) -> Answer {
         match question {
             Question::Recheck(_) => Answer::Allowed,
-            Question::Publish(_) => Answer::Publishing,
+            Question::Publish(request) => match &mut self.publish {
+                Some(publish) => publish(&request),
+                None => Answer::Publishing,
+            },
             Question::Open(open) => match self.points.get(&open.path).cloned() {
                 Some(Point::Media(content)) => self.hand_out(content),
                 Some(Point::Moved(url)) => Answer::Moved { url: url.into() },

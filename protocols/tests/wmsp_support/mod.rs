@@ -3,7 +3,7 @@
 
 pub mod requests;
 #[path = "../support/mod.rs"]
-mod support;
+pub mod support;
 pub mod wire;
 
 use protocols::machine::{ConnId, CoreId};

@@ -34,11 +34,13 @@ const ATTEMPT_COUNT_MAX: usize = 32;
 /// Arguments of `probe`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// mms://, mmst://, mmsu://, rtsp://, rtspt://, rtspu://, http:// or mmsh:// URL, or an .asx file or URL
+    /// mms://, mmst://, mmsu://, rtsp://, rtspt://, rtspu://, http://, mmsh:// or msbd:// URL, or an .asx file
+    /// or URL
     ///
     /// mms:// is MMS over TCP, as mmst:// is, and HTTP if nobody speaks MMS there; mmsu:// is MMS with media
     /// in datagrams. rtspt:// is RTSP with media on the connection, rtspu:// in datagrams; with rtsp:// it
-    /// comes on the connection if datagrams do not get through.
+    /// comes on the connection if datagrams do not get through. msbd:// is what encoders and servers give to
+    /// servers.
     url: String,
     /// Write what comes to an ASF file
     #[arg(long, value_name = "FILE")]
@@ -84,6 +86,12 @@ pub struct Args {
     /// Which ones: the same for the same number
     #[arg(long, value_name = "N", default_value_t = 1, requires = "drop")]
     drop_seed: u64,
+    /// MSBD: ask for media from a multicast group; it comes on the connection if there is none
+    #[arg(long)]
+    multicast: bool,
+    /// MSBD: name of the channel [default: NetShow]
+    #[arg(long, value_name = "NAME")]
+    channel: Option<String>,
     /// Multicast: join groups on this network interface, by its name or IPv4 address [default: as routed]
     #[arg(long, value_name = "NAME")]
     interface: Option<Interface>,
@@ -194,6 +202,7 @@ fn play(args: &Args, url: &str, output: Output) -> Result<Playback, String> {
     match scheme.to_ascii_lowercase().as_str() {
         "mms" | "mmst" | "mmsu" => play_with(args, url, output, player::mmsp(args, url)?),
         "rtsp" | "rtspt" | "rtspu" => play_with(args, url, output, player::rtsp(args, url)?),
+        "msbd" => play_with(args, url, output, player::msbd(args, url)?),
         _ => play_with(args, url, output, player::wmsp(args, url)?),
     }
 }

@@ -24,6 +24,7 @@ impl Control for Engine {
             state: PointState::Running,
             error: None,
             sessions: 0,
+            input: None,
         };
         points.iter().map(status).collect()
     }

@@ -41,6 +41,10 @@ pub struct Limits {
     pub header_timeout: Span,
     /// A connection without a session, or a session whose peer takes no byte, is closed after this.
     pub idle_timeout: Span,
+    /// An encoder that sends no media for so long within a request is cut off.
+    pub push_idle_timeout: Span,
+    /// An encoder's session without a request ends after this.
+    pub push_inactivity_timeout: Span,
     /// Largest request head.
     pub max_head: Size,
     /// Largest request body.
@@ -67,6 +71,8 @@ impl Default for Limits {
             connection_rate_per_address: 500,
             header_timeout: Span::secs(10),
             idle_timeout: Span::secs(60),
+            push_idle_timeout: Span::secs(60),
+            push_inactivity_timeout: Span::secs(120),
             max_head: Size::kib(16),
             max_body: Size::kib(64),
             memory: Size::gib(1),

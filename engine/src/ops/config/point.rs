@@ -48,6 +48,9 @@ pub struct PointConfig {
     /// Keep the source running while nobody watches.
     #[serde(default)]
     pub always: bool,
+    /// Broadcast of files: over and over. `false`: once, from the first viewer on, who gets all of it.
+    #[serde(default = "yes")]
+    pub repeat: bool,
     /// Send every client there instead; the path below the point is appended.
     #[serde(default)]
     pub redirect: Option<String>,
@@ -102,6 +105,7 @@ impl PointConfig {
             max_speed: default_speed(),
             max_age: Span::default(),
             always: false,
+            repeat: true,
             redirect: None,
             enabled: true,
             limits: PointLimits::default(),
@@ -147,8 +151,22 @@ impl PointConfig {
         match self.source {
             Source::Push => self.push.clone().unwrap_or_default().hold.get(),
             Source::Pull(..) => self.pull.clone().unwrap_or_default().hold.get(),
-            Source::Path(_) => Duration::ZERO,
+            Source::Path(_) | Source::Files(_) => Duration::ZERO,
         }
+    }
+
+    /// How much of a broadcast's files counts as played when they begin: those who come first find a
+    /// past to be given.
+    pub fn head_start(&self) -> Duration {
+        match self.repeat {
+            true => self.buffer.get(),
+            false => Duration::ZERO,
+        }
+    }
+
+    /// True if what it broadcasts may be followed by something with another header.
+    pub fn has_entries(&self) -> bool {
+        self.kind == PointKind::Broadcast && !matches!(self.source, Source::Path(_))
     }
 
     /// `max_speed` in thousandths of real time.
@@ -227,11 +245,13 @@ impl PointKind {
     }
 }
 
-/// Where a point's media comes from. Written as one string.
+/// Where a point's media comes from. Written as one string, or as a list of files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// A file, or a directory of files.
     Path(PathBuf),
+    /// Files that are played one after the other; at least two.
+    Files(Vec<PathBuf>),
     /// An encoder that pushes.
     Push,
     /// Another server or an encoder that is asked.
@@ -268,21 +288,73 @@ impl Source {
     pub fn path(&self) -> Option<&Path> {
         match self {
             Source::Path(path) => Some(path),
-            Source::Push | Source::Pull(..) => None,
+            Source::Files(_) | Source::Push | Source::Pull(..) => None,
+        }
+    }
+
+    /// All files or directories that it names.
+    pub fn paths(&self) -> &[PathBuf] {
+        match self {
+            Source::Path(path) => std::slice::from_ref(path),
+            Source::Files(paths) => paths,
+            Source::Push | Source::Pull(..) => &[],
+        }
+    }
+
+    /// True if it names files.
+    pub fn is_files(&self) -> bool {
+        !self.paths().is_empty()
+    }
+
+    /// Of a list of files; a list of one is that file.
+    ///
+    /// # Errors
+    /// In words, if there is none, or one that is no file.
+    pub fn list(names: Vec<String>) -> Result<Source, String> {
+        let mut paths = Vec::with_capacity(names.len());
+        for name in names {
+            match name.parse() {
+                Ok(Source::Path(path)) => paths.push(path),
+                Ok(_) => return Err(format!("holds \"{name}\"; a list is of files only")),
+                Err(what) => return Err(format!("holds \"{name}\", which {what}")),
+            }
+        }
+        if paths.len() > SOURCE_FILES_MAX {
+            return Err(format!("holds more than {SOURCE_FILES_MAX} files"));
+        }
+        match paths.len() {
+            0 => Err("is an empty list; expected files".to_owned()),
+            1 => Ok(Source::Path(paths.remove(0))),
+            _ => Ok(Source::Files(paths)),
         }
     }
 
     pub(super) fn anchor(&mut self, base: &Path) {
-        if let Source::Path(path) = self {
+        let paths = match self {
+            Source::Path(path) => std::slice::from_mut(path),
+            Source::Files(paths) => paths,
+            Source::Push | Source::Pull(..) => return,
+        };
+        for path in paths {
             *path = base.join(&*path);
         }
     }
 }
 
+/// Most files of one list.
+const SOURCE_FILES_MAX: usize = 10_000;
+
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Source::Path(path) => path.display().fmt(f),
+            Source::Files(paths) => {
+                for (n, path) in paths.iter().enumerate() {
+                    let before = if n == 0 { "" } else { ", " };
+                    write!(f, "{before}{}", path.display())?;
+                }
+                Ok(())
+            }
             Source::Push => f.write_str("push:"),
             Source::Pull(_, url) => f.write_str(url),
         }
@@ -323,15 +395,29 @@ impl std::str::FromStr for Source {
 
 impl<'de> Deserialize<'de> for Source {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Source, D::Error> {
-        String::deserialize(d)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        #[derive(Deserialize)]
+        #[serde(
+            untagged,
+            expecting = "expected a source in quotes, or a list of files: [\"a.wmv\", \"b.wmv\"]"
+        )]
+        enum Written {
+            One(String),
+            List(Vec<String>),
+        }
+        let source = match Written::deserialize(d)? {
+            Written::One(text) => text.parse(),
+            Written::List(names) => Source::list(names),
+        };
+        source.map_err(serde::de::Error::custom)
     }
 }
 
 impl Serialize for Source {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_str(self)
+        match self {
+            Source::Files(paths) => s.collect_seq(paths.iter().map(|p| p.display().to_string())),
+            _ => s.collect_str(self),
+        }
     }
 }
 

@@ -240,6 +240,19 @@ fn limits(l: &Limits, found: &mut Found) {
         Span::secs(1),
         Span::secs(86_400),
     );
+    // WMHTTP-55
+    found.range(
+        "limits.push_idle_timeout",
+        l.push_idle_timeout,
+        Span::secs(10),
+        Span::millis(u64::from(u32::MAX)),
+    );
+    found.range(
+        "limits.push_inactivity_timeout",
+        l.push_inactivity_timeout,
+        Span::secs(1),
+        Span::secs(86_400),
+    );
     found.range("limits.max_head", l.max_head, Size::kib(1), Size::mib(1));
     found.range("limits.max_body", l.max_body, Size::kib(1), Size::mib(16));
     found.range("limits.memory", l.memory, Size::mib(16), Size(1 << 44));

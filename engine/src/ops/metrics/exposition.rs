@@ -4,6 +4,7 @@ use super::{
     CastCounters, CoreCounters, Counter, LATENESS_MS, Lateness, Metrics, PointCounters,
     RefusedReason, cast, lock, process,
 };
+use crate::points::{Airing, SourceFacts};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -14,6 +15,7 @@ pub(super) fn write(metrics: &Metrics) -> String {
     write_cores(metrics, &mut out);
     write_points(metrics, &mut out);
     write_casts(metrics, &mut out);
+    write_sources(metrics, &mut out);
     write_log(metrics, &mut out);
     out
 }
@@ -394,6 +396,62 @@ fn histogram(out: &mut String, name: &str, labels: &str, each: &[&Lateness]) {
     );
 }
 
+type SourceValue = fn(&SourceFacts) -> u64;
+
+const SOURCE_FAMILIES: &[(&str, &str, SourceValue)] = &[
+    (
+        "packets_total",
+        "Packets that came from a broadcast's source.",
+        SourceFacts::packets,
+    ),
+    ("bytes_total", "Bytes of these packets.", SourceFacts::bytes),
+    (
+        "damaged_total",
+        "Packets that were left out because they cannot be read.",
+        SourceFacts::damaged,
+    ),
+    ("entries_total", "Entries that were begun.", |f| {
+        u64::from(f.entries())
+    }),
+    (
+        "losses_total",
+        "Times that the source was lost without having ended.",
+        SourceFacts::losses,
+    ),
+    (
+        "attempts_total",
+        "Times that a source on another server was asked.",
+        SourceFacts::attempts,
+    ),
+];
+
+fn write_sources(metrics: &Metrics, out: &mut String) {
+    let sources = lock(&metrics.sources);
+    family(
+        out,
+        "ringcast_source_state",
+        "gauge",
+        "1 for what a broadcast's source does, 0 for what it does not.",
+    );
+    for (point, facts) in &*sources {
+        for state in Airing::ALL {
+            let (point, name) = (escape(point), state.name());
+            let value = u8::from(facts.airing() == state);
+            let _ = writeln!(
+                out,
+                "ringcast_source_state{{point=\"{point}\",state=\"{name}\"}} {value}"
+            );
+        }
+    }
+    for (name, help, value) in SOURCE_FAMILIES {
+        family(out, &format!("ringcast_source_{name}"), "counter", help);
+        for (point, facts) in &*sources {
+            let (point, value) = (escape(point), value(facts));
+            let _ = writeln!(out, "ringcast_source_{name}{{point=\"{point}\"}} {value}");
+        }
+    }
+}
+
 fn write_log(metrics: &Metrics, out: &mut String) {
     let log = &metrics.log;
     for (name, kind, help, value) in [
@@ -465,6 +523,10 @@ mod tests {
             .point(CoreId(1), "li\"ve", Protocol::Wmsp)
             .lateness
             .record(1);
+        let source: Arc<SourceFacts> = Arc::default();
+        source.count_attempt();
+        let sources = [("li\"ve".to_owned(), source)];
+        metrics.set_sources(sources.into_iter().collect());
         metrics.set_facts(Facts {
             ring_depth: 4096,
             congestion: vec![("0.0.0.0:80".into(), "cubic".into())],
@@ -563,6 +625,10 @@ mod tests {
             "ringcast_sessions{core=\"1\"} 1",
             "ringcast_refused_total{core=\"0\",reason=\"memory\"} 1",
             "ringcast_ticks_total{core=\"0\"} 1",
+            "ringcast_source_state{point=\"li\\\"ve\",state=\"idle\"} 1",
+            "ringcast_source_state{point=\"li\\\"ve\",state=\"live\"} 0",
+            "ringcast_source_attempts_total{point=\"li\\\"ve\"} 1",
+            "ringcast_source_packets_total{point=\"li\\\"ve\"} 0",
         ] {
             assert!(
                 text.lines().any(|l| l == line),

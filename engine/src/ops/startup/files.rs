@@ -16,27 +16,30 @@ pub(super) fn points(config: &Config) -> Vec<Finding> {
         .points
         .iter()
         .filter(|p| p.enabled && p.redirect.is_none());
-    let broken = enabled.filter_map(|point| {
-        let path = point.source.path()?;
-        let what = match readable(path) {
-            Ok(Shape::Directory) if point.kind == PointKind::Broadcast => {
-                format!("source {} is a directory", path.display())
-            }
-            Ok(_) => return None,
-            Err(e) => format!("source {}: {}", path.display(), reason(&e)),
-        };
-        let mend = match point.kind {
-            PointKind::Broadcast => {
-                "the point is unavailable until its source is a readable ASF file"
-            }
-            PointKind::OnDemand => {
-                "the point is unavailable until its source is a readable file or directory"
-            }
-        };
-        Some(Finding::warning(
-            format!("point \"{}\": {what}", point.name),
-            mend,
-        ))
+    let broken = enabled.flat_map(|point| {
+        let listed = point.source.paths().len() > 1;
+        point.source.paths().iter().filter_map(move |path| {
+            let what = match readable(path) {
+                Ok(Shape::Directory) if point.kind == PointKind::Broadcast => {
+                    format!("source {} is a directory", path.display())
+                }
+                Ok(_) => return None,
+                Err(e) => format!("source {}: {}", path.display(), reason(&e)),
+            };
+            let mend = match point.kind {
+                PointKind::Broadcast if listed => "it is skipped until it is a readable ASF file",
+                PointKind::Broadcast => {
+                    "the point is unavailable until its source is a readable ASF file"
+                }
+                PointKind::OnDemand => {
+                    "the point is unavailable until its source is a readable file or directory"
+                }
+            };
+            Some(Finding::warning(
+                format!("point \"{}\": {what}", point.name),
+                mend,
+            ))
+        })
     });
     broken.collect()
 }

@@ -149,7 +149,12 @@ mod tests {
         }
         assert!(!Body::new(48).has_room(Part::Media(45)));
         assert!(Body::new(49).has_room(Part::Media(45)));
-        let ends = |left| (Body::new(left).has_room(Part::EntryEnd), Body::new(left).has_room(Part::End));
+        let ends = |left| {
+            (
+                Body::new(left).has_room(Part::EntryEnd),
+                Body::new(left).has_room(Part::End),
+            )
+        };
         assert_eq!(ends(7), (false, false));
         assert_eq!(ends(8), (true, true));
         assert_eq!(ends(9), (false, true));

@@ -1,5 +1,6 @@
 //! What a client is, and what it wants.
 
+use crate::auth::Password;
 use crate::client::{Streams, player};
 use crate::content::{Accel, Start};
 use crate::http::head::Version as HttpVersion;
@@ -48,6 +49,9 @@ pub struct ClientConfig {
     pub max_duration: Option<u32>,
     /// Which streams to play.
     pub streams: Streams,
+    /// User name and password, given to the server of the URL if it asks for Basic or Digest, and to nobody
+    /// that it redirects to.
+    pub credentials: Option<(String, Password)>,
     /// Begin to play when described; else wait for [`super::Client::play`].
     pub autoplay: bool,
     /// Select streams as soon as an entry waits for it.
@@ -90,6 +94,7 @@ impl ClientConfig {
             start: Start::Beginning,
             max_duration: None,
             streams: Streams::All,
+            credentials: None,
             autoplay: true,
             autoselect: true,
             stay: false,

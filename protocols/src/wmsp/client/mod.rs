@@ -7,6 +7,7 @@
 //! It is a second reading of the wire beside the server's: nothing here looks at how the server
 //! writes, both share the packet and token formats only.
 
+mod access;
 mod config;
 mod link;
 mod media;
@@ -21,6 +22,7 @@ pub use crate::client::{REASON_CLOSED, Streams};
 pub use config::ClientConfig;
 pub use url::{Url, UrlFault};
 
+use self::access::Access;
 use self::link::{Link, Request};
 use self::request::{Envelope, Kind};
 use self::session::Session;
@@ -52,6 +54,7 @@ pub struct Client {
     proxy: Option<Url>,
     redirects: u8,
     session: Session,
+    access: Access,
     data: Option<Link>,
     side: Option<Link>,
     next_conn: u64,
@@ -135,6 +138,7 @@ impl Client {
         };
         Ok(Client {
             session: Session::new(guid),
+            access: Access::new(rng),
             config,
             state: State::New,
             url,
@@ -335,13 +339,19 @@ impl Client {
         }
     }
 
-    fn envelope<'a>(&'a self, user_agent: &'a str, supported: &'a str) -> Envelope<'a> {
+    fn envelope<'a>(
+        &'a self,
+        user_agent: &'a str,
+        supported: &'a str,
+        authorization: Option<&'a str>,
+    ) -> Envelope<'a> {
         Envelope {
             url: &self.url,
             absolute: self.proxy.is_some(),
             http: self.config.http,
             user_agent,
             supported,
+            authorization,
         }
     }
 

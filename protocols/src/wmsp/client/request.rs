@@ -54,6 +54,8 @@ pub(super) struct Envelope<'a> {
     pub user_agent: &'a str,
     /// Value of `Supported`; empty: no such header.
     pub supported: &'a str,
+    /// Value of `Authorization`.
+    pub authorization: Option<&'a str>,
 }
 
 /// What follows the head.
@@ -68,13 +70,18 @@ pub(super) enum Payload<'a> {
 }
 
 impl Envelope<'_> {
-    /// Write a request.
-    pub fn write(&self, method: &str, pragma: &RequestPragma, payload: Payload<'_>) -> Bytes {
-        let target = match (method, self.absolute) {
+    /// What stands in the request line.
+    pub fn target(&self, method: &str) -> String {
+        match (method, self.absolute) {
             ("OPTIONS", _) => "*".to_owned(),
             (_, true) => self.url.to_string(),
             (_, false) => self.url.target.clone(),
-        };
+        }
+    }
+
+    /// Write a request.
+    pub fn write(&self, method: &str, pragma: &RequestPragma, payload: Payload<'_>) -> Bytes {
+        let target = self.target(method);
         let mut out = format!(
             "{method} {target} {}\r\nAccept: */*\r\nUser-Agent: {}\r\nHost: {}\r\n",
             self.http.name(),
@@ -83,6 +90,9 @@ impl Envelope<'_> {
         );
         if !self.supported.is_empty() {
             let _ = write!(out, "Supported: {}\r\n", self.supported);
+        }
+        if let Some(authorization) = self.authorization {
+            let _ = write!(out, "Authorization: {authorization}\r\n");
         }
         pragma.emit(&mut out);
         let body = match payload {

@@ -202,7 +202,10 @@ impl Client {
     ) {
         let user_agent = self.user_agent();
         let supported = self.supported(kind);
-        let envelope: Envelope<'_> = self.envelope(&user_agent, &supported);
+        let target = self.envelope(&user_agent, &supported, None).target(method);
+        let authorization = self.access.prove(method, &target);
+        let envelope: Envelope<'_> =
+            self.envelope(&user_agent, &supported, authorization.as_deref());
         let bytes = envelope.write(method, &pragma, payload);
         let on_data = self.session.pipelined
             || matches!(

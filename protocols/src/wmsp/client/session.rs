@@ -156,6 +156,9 @@ impl Client {
         if which == Which::Data {
             self.body = Body::Ignored;
         }
+        if head.status == 200 {
+            self.access.accepted();
+        }
         match (kind, head.status) {
             (Kind::Describe, 200) => self.describe_head(head, &pragma),
             (Kind::Play | Kind::NextEntry, 200) => self.play_head(kind, head, &pragma),
@@ -168,7 +171,9 @@ impl Client {
                 self.session.pipelined = pragma.pipeline_result == Some(true);
             }
             (Kind::Describe | Kind::Play, 300..=305) => self.redirect(now, offset, head),
-            (Kind::Describe | Kind::Play, 401 | 407) => self.challenged(offset, head),
+            (Kind::Describe | Kind::Play | Kind::NextEntry, 401 | 407) => {
+                self.challenged(now, kind, offset, head);
+            }
             (Kind::Describe, 400) if self.becomes_server() => self.start_over(now),
             (Kind::Play, 400..=499) if self.may_play_again() => {
                 self.play_retries += 1;
@@ -237,26 +242,6 @@ impl Client {
         self.entry_is_new |= pragma.reset;
     }
 
-    fn challenged(&mut self, offset: u64, head: &ReplyHead) {
-        let proxy = head.status == 407;
-        let name = match proxy {
-            true => "Proxy-Authenticate",
-            false => "WWW-Authenticate",
-        };
-        let challenges: Vec<String> = head.all(name).map(str::to_owned).collect();
-        let schemes: Vec<&str> = challenges
-            .iter()
-            .filter_map(|c| c.split_ascii_whitespace().next())
-            .collect();
-        let reason = format!(
-            "status {}: credentials are asked for by {}",
-            head.status,
-            schemes.join(", ")
-        );
-        self.news(News::Challenged { proxy, challenges });
-        self.fail(offset, reason);
-    }
-
     // WMSP-105
     fn redirect(&mut self, now: Time, offset: u64, head: &ReplyHead) {
         let status = head.status;
@@ -274,6 +259,9 @@ impl Client {
                     305 => self.proxy = Some(url),
                     _ => self.url = url,
                 }
+                // They were given for the server that was named, not for whom it names.
+                self.config.credentials = None;
+                self.access.forget();
                 self.start_over(now);
             }
             Err(fault) => {
@@ -322,6 +310,9 @@ impl Client {
             self.reopen(now, which);
         }
         self.write(now, which);
+        if self.access.is_asked_again(kind) {
+            return;
+        }
         let offset = body.unwrap_or(0);
         match kind {
             Kind::Describe => self.described(now, offset),

@@ -10,7 +10,7 @@ use crate::http::Refused;
 use crate::http::head::Version;
 use crate::http::reader::{Reader, Step};
 use crate::http::reply::{self, ReplyHead};
-use crate::machine::{CloseHow, ConnId, Fault, Output, Ticket, Time};
+use crate::machine::{CloseHow, ConnId, Fault, Output, Service, Ticket, Time};
 use crate::media::FlowId;
 use crate::wmsp::cache_control;
 use bytes::Bytes;
@@ -257,17 +257,30 @@ impl Server {
 
     /// Hand the connection over; its session, if it has one here, goes on without it.
     pub(super) fn move_to(&mut self, now: Time, conn: ConnId, core: u8) {
-        let unread = self
-            .conns
-            .get(&conn)
-            .map(|c| Bytes::copy_from_slice(c.reader.unread()))
-            .unwrap_or_default();
-        self.forget(now, conn);
+        let unread = self.take_unread(now, conn);
         self.out.push_back(Output::Move {
             conn,
             core: crate::machine::CoreId(core),
             unread,
         });
+    }
+
+    /// Hand the connection to another front end of this core, from the current request on.
+    pub(super) fn switch_to(&mut self, now: Time, conn: ConnId, service: Service) {
+        let unread = self.take_unread(now, conn);
+        self.out.push_back(Output::Switch {
+            conn,
+            service,
+            unread,
+        });
+    }
+
+    /// Forget a connection that goes on elsewhere; gives what is to be read there.
+    fn take_unread(&mut self, now: Time, conn: ConnId) -> Bytes {
+        let c = self.conns.get(&conn);
+        let unread = c.map(|c| Bytes::copy_from_slice(c.reader.unread()));
+        self.forget(now, conn);
+        unread.unwrap_or_default()
     }
 
     /// What came is not HTTP that we take: say so if nothing is in the way, and close.

@@ -10,7 +10,8 @@ use crate::home::Home;
 use crate::http::head::{Method, Version};
 use crate::http::reader::Request;
 use crate::http::reply::ReplyHead;
-use crate::machine::{ConnId, Output, Ticket, Time};
+use crate::machine::{ConnId, Output, Service, Ticket, Time};
+use crate::wmhttp::request as push;
 use crate::wmsp::features::Supported;
 use crate::wmsp::pragma::RequestPragma;
 use crate::wmsp::version::Client;
@@ -91,13 +92,17 @@ impl Exchange {
 }
 
 impl Server {
-    /// A head is there; its body is not. Here a request goes to another core, and here services that
-    /// take their body as a stream will be told apart.
+    /// A head is there; its body is not. Here a request goes to another core, or to the service that
+    /// takes its body as a stream.
     pub(super) fn on_head(&mut self, now: Time, conn: ConnId) {
         let Some(c) = self.conns.get(&conn) else {
             return;
         };
         let Some(head) = c.reader.head() else { return };
+        if push::Kind::of(head).is_some() && c.body == OpenBody::None {
+            self.switch_to(now, conn, Service::Push);
+            return;
+        }
         let mut pragma = RequestPragma::default();
         for line in head.all("Pragma") {
             pragma.absorb(line);

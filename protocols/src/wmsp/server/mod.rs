@@ -9,7 +9,7 @@
 //!   session's state.
 //! - A session lives beside its connections, under its client-id.
 //! - [`Server::on_head`](Server) sees each head before its body: there other services of the port
-//!   (push, log sink) are told apart.
+//!   (push, log sink) are told apart. An encoder's connection is handed over with its request unread.
 
 mod access;
 mod advance;

@@ -8,7 +8,7 @@ use protocols::auth::Password;
 use protocols::client::{LowerHeaders, Transfer};
 use protocols::content::{Accel, Start};
 use protocols::machine::{Machine, Time};
-use protocols::{mmsp, rtsp, wmsp};
+use protocols::{mmsp, msbd, rtsp, wmsp};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Bytes of IPv4 (20) and TCP (20, and 12 for the time stamps that Linux asks for) around each
@@ -81,6 +81,25 @@ impl Player for rtsp::client::Client {
     }
 
     /// As ever in RTSP.
+    fn pipelined(&self) -> bool {
+        false
+    }
+
+    fn transfer(&self) -> Transfer {
+        self.transfer()
+    }
+}
+
+impl Player for msbd::client::Client {
+    fn finish(&mut self, now: Time) {
+        self.finish(now);
+    }
+
+    fn is_done(&self) -> bool {
+        self.is_done()
+    }
+
+    /// It requests nothing.
     fn pipelined(&self) -> bool {
         false
     }
@@ -171,6 +190,20 @@ pub fn rtsp(args: &Args, url: &str) -> Result<Driver<rtsp::client::Client>, Stri
     let driver = driving(client, args, Gaps::RoundTrip);
     let [media, rtx] = sockets;
     driver.with_datagrams(media)?.with_datagrams(rtx)
+}
+
+/// A client of MSBD. It has no packet pair to time.
+pub fn msbd(args: &Args, url: &str) -> Result<Driver<msbd::client::Client>, String> {
+    let mut config = msbd::client::ClientConfig {
+        multicast: args.multicast,
+        reply_timeout: args.timeout,
+        ..msbd::client::ClientConfig::new(url)
+    };
+    if let Some(channel) = &args.channel {
+        config.channel.clone_from(channel);
+    }
+    let client = msbd::client::Client::new(config).map_err(|e| format!("{url}: {e}"))?;
+    Ok(Driver::new(client).with_groups(args.joining()))
 }
 
 /// A driver that times the beginning of connections if a packet pair is asked for.

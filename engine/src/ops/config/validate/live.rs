@@ -27,10 +27,17 @@ pub(super) fn check(prefix: &str, p: &PointConfig, others: &[PointConfig], found
         for (table, _) in tables.iter().filter(|(_, there)| *there) {
             found.add(&key(table), "belongs to broadcast points only".to_owned());
         }
-        if p.source.path().is_none() {
+        if let Source::Files(_) = &p.source {
+            let what = "a list of files makes a broadcast; on demand, name their directory";
+            found.add(&key("source"), what.to_owned());
+        } else if p.source.path().is_none() {
             let what = format!("\"{}\" makes a broadcast, not files on demand", p.source);
             found.add(&key("source"), what);
         }
+    }
+    if !p.repeat && (p.kind == PointKind::OnDemand || !p.source.is_files()) {
+        let what = "is for broadcasts of files".to_owned();
+        found.add(&key("repeat"), what);
     }
     if p.push.is_some() && p.source != Source::Push {
         let what = "belongs to points whose source is \"push:\"".to_owned();
@@ -40,7 +47,7 @@ pub(super) fn check(prefix: &str, p: &PointConfig, others: &[PointConfig], found
         let what = "belongs to points whose source is a URL".to_owned();
         found.add(&key("pull"), what);
     }
-    if p.fallback.is_some() && p.source.path().is_some() {
+    if p.fallback.is_some() && p.source.is_files() {
         let what = "is for sources that can be silent: \"push:\" or a URL".to_owned();
         found.add(&key("fallback"), what);
     }
