@@ -130,7 +130,7 @@ fn data(packets: &[OwnedPacket]) -> Vec<&OwnedPacket> {
 fn beacons_are_sent_while_there_is_nothing_else() {
     let mut scene = Scene::new("cast-beacons", "239.192.77.10:5010", "beacon = \"2s\"");
     let beacon = b"MSB ".to_vec();
-    assert_eq!(scene.run(ms(0)), [beacon.clone()], "at once");
+    assert_eq!(scene.run(ms(0)), std::slice::from_ref(&beacon), "at once");
     assert_eq!(scene.run(ms(1999)), [] as [Vec<u8>; 0]);
     assert_eq!(scene.run(ms(2001)), vec![beacon.clone(); 2]);
     // Packets come, and no more beacons.
@@ -146,7 +146,7 @@ fn beacons_are_sent_while_there_is_nothing_else() {
     // The last packet left 20 ms ago. It stops without a word: two seconds later that is noticed.
     let (packets, beacons) = packets_of(&scene.run(ms(1979)));
     assert_eq!((packets.len(), beacons), (0, 0));
-    assert_eq!(scene.run(ms(1)), [beacon.clone()]);
+    assert_eq!(scene.run(ms(1)), std::slice::from_ref(&beacon));
     // It ends: receivers know it at once.
     scene.give(CLIP, 100..103);
     scene.run(ms(200));
@@ -275,6 +275,53 @@ fn a_sender_that_was_held_up_catches_up_without_a_burst() {
     assert_eq!(count, 27);
     assert!(most <= 3, "{most} packets within 20 ms, one is usual");
     assert!(scene.metrics.casts()[0].late.get() > 5);
+}
+
+/// Servers get the packets at full size, one datagram each, under the entry's stream id.
+// MSBD-39, MSBD-40, MSBD-41, MSBD-42, MSBD-44
+#[test]
+fn servers_get_whole_packets_over_msbd() {
+    let group = "239.192.77.16:5016";
+    let mut member = Member::here(group);
+    let folder = Folder::new("cast-msbd");
+    let text = format!(
+        "[[point]]\nname = \"p\"\nkind = \"broadcast\"\nsource = \"push:\"\n\
+         [point.msbd]\nlisten = \"127.0.0.1:7007\"\ngroup = \"{group}\"\n\
+         interface = \"127.0.0.1\"\nttl = 0\n"
+    );
+    let config = config(&folder, &text).points.remove(0);
+    let point = Arc::new(Point::open_later(1, config, 1).expect("a point"));
+    let metrics = Metrics::new();
+    let mut casts = multicast::casts_of(&point, &metrics, "host.test", START);
+    assert_eq!(casts.len(), 1);
+    let cast = &mut casts[0];
+    let mut id = 0u32;
+    for generation in [7, 8] {
+        let blob = asf::broadcast_blob(&CLIP.head(), None).expect("a header");
+        let head = LiveHead::parse(Bytes::from(blob)).expect("a header");
+        cast.begin(&Arc::new(head.in_generation(generation)), START);
+        cast.take(&batch(CLIP, 0..5, Some(3)), START);
+        let end = START + ms(1000);
+        let mut now = START;
+        while now < end {
+            now = cast.tick(now).expect("it wants more");
+        }
+        let datagrams = member.all();
+        assert_eq!(datagrams.len(), 5);
+        for (n, datagram) in (0..).zip(datagrams) {
+            assert_eq!(datagram[..8], *b"MSB \x06\x01\x0A\x00");
+            assert_eq!(datagram[16..20], id.to_le_bytes(), "dwPacketId");
+            let stream = protocols::msbd::stream_id(generation);
+            assert_eq!(datagram[20..22], stream.to_le_bytes());
+            assert_eq!(
+                datagram[24..],
+                CLIP.packet(n),
+                "packet {n}, padding and all"
+            );
+            id += 1;
+        }
+    }
+    assert!(multicast::station(&point, "host.test").is_none());
 }
 
 // The network is not there: it is counted, and nothing stops.

@@ -4,7 +4,7 @@ use super::announcer::Announcer;
 use super::line::Line;
 use super::schedule::{Item, Schedule, Waiting};
 use super::station::Listed;
-use crate::ops::config::MulticastConfig;
+use crate::ops::config::{MsbdConfig, MulticastConfig};
 use crate::ops::metrics::{CastCounters, Metrics};
 use crate::points::{Batch, LiveHead, Point, Tap};
 use crate::rt::{GroupOptions, route_to_group};
@@ -15,8 +15,9 @@ use protocols::media::{Caster, PacketMeta};
 use protocols::msb::fec::{Number, SpanError};
 use protocols::msb::packet::unfragmented_len_max;
 use protocols::msb::{Pacing, Sender, SenderConfig};
+use protocols::msbd;
 use protocols::nsc::FormatIds;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,9 @@ const LATE: Duration = Duration::from_millis(20);
 
 /// Silence after which a cycle that waits for its packets is closed, where no beacons say when.
 const PAUSE: Duration = Duration::from_secs(5);
+
+/// MSBMSGBASE, which stands before what is a packet of MSB otherwise (msb-nsc.md 2.2).
+const MSBD_MORE_OVERHEAD: usize = 16;
 
 /// See the module.
 pub struct Cast {
@@ -60,12 +64,22 @@ pub struct Cast {
 /// The protocols that groups are sent to by.
 enum Speaker {
     Msb(Box<Sender>),
+    Msbd(msbd::caster::Caster),
 }
 
 impl Speaker {
     fn caster(&mut self) -> &mut dyn Caster {
         match self {
             Speaker::Msb(sender) => &mut **sender,
+            Speaker::Msbd(caster) => caster,
+        }
+    }
+
+    /// Bytes around a packet beyond those of MSB.
+    fn more_overhead(&self) -> usize {
+        match self {
+            Speaker::Msb(_) => 0,
+            Speaker::Msbd(_) => MSBD_MORE_OVERHEAD,
         }
     }
 
@@ -84,6 +98,12 @@ pub fn casts_of(point: &Arc<Point>, metrics: &Metrics, host: &str, now: Time) ->
             // The configuration was checked: this is about another limit than the one checked there.
             Err(error) => tracing::error!(point = point.config.name, %error, "no multicast"),
         }
+    }
+    if let Some(cast) = point.config.msbd.as_ref().and_then(|config| {
+        let group = config.group?;
+        Some(Cast::msbd(point, config, group, metrics, now))
+    }) {
+        casts.push(Box::new(cast));
     }
     casts
 }
@@ -133,6 +153,25 @@ impl Cast {
         Ok(cast)
     }
 
+    /// By MSBD: for servers whose connections tell them of the group.
+    // MSBD-39
+    pub fn msbd(
+        point: &Arc<Point>,
+        config: &MsbdConfig,
+        group: SocketAddr,
+        metrics: &Metrics,
+        now: Time,
+    ) -> Cast {
+        let group = GroupOptions {
+            group,
+            ttl: config.ttl,
+            interface: config.interface,
+            loopback: config.loopback,
+        };
+        let speaker = Speaker::Msbd(msbd::caster::Caster::new());
+        Cast::new(point, group, speaker, metrics, now)
+    }
+
     fn new(
         point: &Arc<Point>,
         group: GroupOptions,
@@ -143,6 +182,7 @@ impl Cast {
         let name = &point.config.name;
         let protocol = match &speaker {
             Speaker::Msb(_) => "msb",
+            Speaker::Msbd(_) => "msbd",
         };
         let counters = metrics.cast(name, protocol);
         Cast {
@@ -170,7 +210,9 @@ impl Cast {
     /// A header that is sent or may be: station files list it before its first packet leaves.
     // MSB-37, NSC-29, NSC-30
     fn list(&mut self, head: &LiveHead, now: Time) {
-        let Speaker::Msb(sender) = &mut self.speaker;
+        let Speaker::Msb(sender) = &mut self.speaker else {
+            return;
+        };
         let before = sender.formats().revision();
         sender.expect(&head.blob);
         if sender.formats().revision() == before {
@@ -189,7 +231,8 @@ impl Cast {
         if self.unfragmented_max.is_none() {
             self.unfragmented_max = route_to_group(&self.group).ok().map(|route| {
                 let mtu = u16::try_from(route.mtu).unwrap_or(u16::MAX);
-                unfragmented_len_max(mtu, self.group.group.is_ipv6())
+                let max = unfragmented_len_max(mtu, self.group.group.is_ipv6());
+                max.saturating_sub(self.speaker.more_overhead())
             });
         }
         let Some(max) = self.unfragmented_max else {
@@ -284,8 +327,9 @@ impl Cast {
     }
 
     fn count_parity(&self) {
-        let Speaker::Msb(sender) = &self.speaker;
-        self.counters.parity.set(sender.counts().parity);
+        if let Speaker::Msb(sender) = &self.speaker {
+            self.counters.parity.set(sender.counts().parity);
+        }
     }
 
     /// Say that there is nothing to say. Returns when that should be said again.

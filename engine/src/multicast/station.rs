@@ -49,8 +49,8 @@ pub fn station(point: &Point, host: &str) -> Option<Station> {
         adapter: listed.adapter,
         ttl: Some(config.ttl),
         default_ecc: (config.fec_span > 0).then(|| config.fec_span.into()),
-        // NSC-23
-        log_url: Some(config.log_url.clone().unwrap_or_else(unicast)),
+        // NSC-23, WMLOG-41
+        log_url: config.log_url.clone(),
         unicast_url: Some(config.unicast_url.clone().unwrap_or_else(unicast)),
         network_buffer_ms: u32::try_from(config.network_buffer.get().as_millis()).ok(),
         ..Station::new(config.group, &listed.formats)

@@ -132,9 +132,14 @@ impl LiveHome {
     }
 
     /// The file that was wanted, or none if it cannot be opened.
-    pub fn next_file(&mut self, place: usize, file: Option<Rc<AsfFile>>) {
+    pub fn next_file(&mut self, place: usize, file: Option<Rc<AsfFile>>, now: Time) {
         if let Some(reel) = &mut self.files {
             reel.give(place, file);
+            if let Some(head) = reel.next_head() {
+                for tap in &mut self.taps {
+                    tap.expect(head, now);
+                }
+            }
         }
     }
 

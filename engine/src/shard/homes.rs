@@ -263,7 +263,7 @@ impl Shard {
             let opened = open_source(&shard, &point, place).await;
             let opened = opened.map_err(|refusal| warn_skipped(&point, place, refusal));
             if let Some(home) = shard.homes.running.borrow_mut().get_mut(&point.id) {
-                home.next_file(place, opened.ok());
+                home.next_file(place, opened.ok(), rt::now());
             }
             shard.hurry();
         });

@@ -18,6 +18,7 @@ mod mms_play;
 mod mms_refuse;
 mod mms_seek;
 mod mms_wire;
+mod multicast;
 mod on_demand;
 mod own_client;
 mod rtsp_live;
