@@ -494,6 +494,7 @@ impl Machines {
         rtsp.unix_origin = unix_origin();
         let mut push = wmhttp::server::Config::new(core, cores as u8, rt::random_seed()?);
         push.server = config.server.version.cougar();
+        push.roam = config.listen.push_roam;
         push.idle_timeout = config.limits.push_idle_timeout.get();
         push.inactivity_timeout = config.limits.push_inactivity_timeout.get();
         push.request_timeout = config.limits.header_timeout.get();

@@ -182,6 +182,8 @@ impl Serialize for ServerVersion {
 pub struct Listen {
     /// WMSP, announcements, client log POSTs.
     pub http: Vec<SocketAddr>,
+    /// Encoders may go on with a push session from another address.
+    pub push_roam: bool,
     /// MMSP, TCP and UDP.
     pub mms: Vec<SocketAddr>,
     /// Media over UDP is offered to MMS players; without, they get it over TCP.
@@ -207,6 +209,7 @@ impl Default for Listen {
     fn default() -> Listen {
         Listen {
             http: Vec::new(),
+            push_roam: false,
             mms: Vec::new(),
             mms_udp: true,
             rtsp: Vec::new(),

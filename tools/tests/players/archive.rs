@@ -2,7 +2,7 @@
 
 use crate::live::assert_joined_run;
 use crate::need;
-use crate::support::{Server, TempDir, Tool, content, decoded, file_on_disk, packets};
+use crate::support::{Server, TempDir, content, decoded, file_on_disk, packets};
 use std::fs;
 use std::path::PathBuf;
 use std::thread;

@@ -21,6 +21,7 @@ mod mms_wire;
 mod multicast;
 mod on_demand;
 mod own_client;
+mod push;
 mod rtsp_live;
 mod rtsp_play;
 mod rtsp_select;

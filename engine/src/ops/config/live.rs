@@ -23,8 +23,6 @@ pub struct PushConfig {
     pub hold: Span,
     /// Encoders that may push here may make points of other names with these settings.
     pub template: bool,
-    /// A session may go on from another address.
-    pub roam: bool,
 }
 
 impl Default for PushConfig {
@@ -35,7 +33,6 @@ impl Default for PushConfig {
             takeover: false,
             hold: Span::secs(60),
             template: false,
-            roam: false,
         }
     }
 }

@@ -203,6 +203,17 @@ impl Server {
         get(self.ports.admin, path)
     }
 
+    /// Waits until a broadcast's source does this, as the metrics call it.
+    pub fn wait_for_source(&self, point: &str, state: &str) {
+        let line = format!("ringcast_source_state{{point=\"{point}\",state=\"{state}\"}} 1\n");
+        let deadline = Instant::now() + READY_LIMIT;
+        while !self.admin("/metrics").is_some_and(|m| m.contains(&line)) {
+            let late = Instant::now() >= deadline;
+            assert!(!late, "{point} never {state}\n{}", self.ringcast.log());
+            thread::sleep(POLL);
+        }
+    }
+
     /// A file in its directory.
     pub fn file(&self, name: &str) -> PathBuf {
         self.ringcast.dir.file(name)
