@@ -4,10 +4,11 @@ mod support;
 
 use engine::Server;
 use engine::ops::metrics::Metrics;
+use protocols::msbd::wire::{Described, Message, Packet, ResConnect, StreamInfo};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 use support::asf::{Clip, PICTURE, SMALL, SOUND, Said, said};
 use support::client::*;
@@ -368,6 +369,67 @@ fn a_point_that_goes_lets_its_source_go() {
     assert_eq!(status(&relay), 404);
     relay.stop();
     origin.stop();
+}
+
+/// An encoder that sends its clip once and ends when it is told to.
+fn msbd_encoder(end: mpsc::Receiver<()>) -> Stranger {
+    let end = Arc::new(Mutex::new(end));
+    Stranger::new(move |mut stream| {
+        let mut request = [0; 256];
+        let _ = stream.read(&mut request);
+        assert_eq!(request[..4], *b"MSB ");
+        let header = BRIEF.head();
+        let packets: Vec<_> = (0..BRIEF.packets).map(|n| BRIEF.packet(n)).collect();
+        let info = StreamInfo {
+            stream_id: 5,
+            packet_size: BRIEF.packet_size as u16,
+            header: &header,
+            ..StreamInfo::default()
+        };
+        let mut messages = vec![
+            Message::ResConnect(ResConnect::accepted(None, false)),
+            Message::IndStreamInfo(Described::Stream(info)),
+        ];
+        messages.extend(packets.iter().zip(70..).map(|(payload, id)| {
+            Message::IndPacket(Packet {
+                id,
+                stream_id: 5,
+                payload,
+            })
+        }));
+        let mut say = |message: &Message<'_>| {
+            let bytes = message.bytes().expect("it fits");
+            stream.write_all(&bytes).expect("the relay reads");
+        };
+        messages.iter().for_each(&mut say);
+        let _ = end.lock().expect("lock").recv();
+        say(&Message::IndEos);
+        say(&Message::IndStreamInfo(Described::Empty(0)));
+        hold(stream);
+    })
+}
+
+// MSBD-57, MSBD-59
+#[test]
+fn an_encoder_is_fetched_over_msbd() {
+    let (done, end) = mpsc::channel();
+    let encoder = msbd_encoder(end);
+    let folder = Folder::new("pull-msbd");
+    let relay = relay(&folder, &format!("msbd://{}", encoder.at), "");
+    let mut player = Player::play(http(&relay), "/relay", &[1, 2], "");
+    player.header();
+    let first = said(&player.data().payload, BRIEF.packet_size).send;
+    for send in (first + BRIEF.interval..).step_by(BRIEF.interval as usize) {
+        let packet = said(&player.data().payload, BRIEF.packet_size);
+        assert_eq!(packet, on_timeline(send, |n| BRIEF.packet(n)));
+        if send == (BRIEF.packets - 1) * BRIEF.interval {
+            break;
+        }
+    }
+    assert_eq!(of_relay(&relay, "packets_total"), u64::from(BRIEF.packets));
+    done.send(()).expect("the encoder waits");
+    assert!(matches!(player.rest().last(), Some(Event::End(0))));
+    relay.stop();
 }
 
 /// Accepts, and does something with what it accepted.

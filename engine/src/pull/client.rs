@@ -9,7 +9,7 @@ use protocols::http::head::Version as HttpVersion;
 use protocols::machine::{Machine, Time};
 use protocols::rtsp::fields::Role;
 use protocols::wmsp::version::ClientToken;
-use protocols::{mmsp, rtsp, wmsp};
+use protocols::{mmsp, msbd, rtsp, wmsp};
 use std::time::Duration;
 
 /// What a server that fetches announces itself as (design decision 2).
@@ -43,7 +43,8 @@ macro_rules! fetchers {
 fetchers!(
     wmsp::client::Client,
     mmsp::client::Client,
-    rtsp::client::Client
+    rtsp::client::Client,
+    msbd::client::Client
 );
 
 /// What a client machine is told beside the URL.
@@ -75,7 +76,11 @@ pub fn check_url(scheme: PullScheme, url: &str) -> Result<(), String> {
         PullScheme::Rtsp => rtsp::client::Url::parse(url)
             .map(drop)
             .map_err(|f| text(&f)),
-        PullScheme::Msbd => Ok(()),
+        PullScheme::Msbd => {
+            let config = msbd::client::ClientConfig::new(url);
+            let client = msbd::client::Client::new(config);
+            client.map(drop).map_err(|f| text(&f))
+        }
     }
 }
 
@@ -108,7 +113,7 @@ pub fn fetcher(scheme: PullScheme, url: &str, wishes: Wishes) -> Result<Box<dyn 
         PullScheme::Http => over_http(url, wishes),
         PullScheme::Mms => over_mms(url, wishes),
         PullScheme::Rtsp => over_rtsp(url, wishes),
-        PullScheme::Msbd => Err("MSBD cannot be fetched yet".to_owned()),
+        PullScheme::Msbd => over_msbd(url, &wishes),
     }
 }
 
@@ -166,5 +171,16 @@ fn over_rtsp(url: &str, wishes: Wishes) -> Result<Box<dyn Fetcher>, String> {
         ..rtsp::client::ClientConfig::new(url, wishes.seed)
     };
     let client = rtsp::client::Client::new(config).map_err(|fault| fault.to_string())?;
+    Ok(Box::new(client))
+}
+
+/// The point's own patience counts, not the protocol's (MSBD-64).
+fn over_msbd(url: &str, wishes: &Wishes) -> Result<Box<dyn Fetcher>, String> {
+    let config = msbd::client::ClientConfig {
+        reply_timeout: wishes.reply_timeout,
+        idle_timeout: Duration::from_secs(86_400),
+        ..msbd::client::ClientConfig::new(url)
+    };
+    let client = msbd::client::Client::new(config).map_err(|fault| fault.to_string())?;
     Ok(Box::new(client))
 }

@@ -121,12 +121,13 @@ impl Puller {
                 continue;
             }
             self.phase.set(Phase::Trying);
-            let Some((ending, good_for)) = self.attempt(shard).await else {
-                break;
-            };
+            let (ending, good_for) = self.attempt(shard).await;
             if good_for >= GOOD_STRETCH {
                 self.backoff.borrow_mut().reset();
             }
+            let Some(ending) = ending else {
+                break;
+            };
             let pause = self
                 .backoff
                 .borrow_mut()
@@ -139,12 +140,12 @@ impl Puller {
         shard.source_rests(id);
     }
 
-    /// One session; `None` if it was no longer wanted, else how it ended and how long it was good for.
-    async fn attempt(&self, shard: &Rc<Shard>) -> Option<(Ending, Duration)> {
+    /// One session: how it ended, unless it was no longer wanted, and for how long it was good.
+    async fn attempt(&self, shard: &Rc<Shard>) -> (Option<Ending>, Duration) {
         self.point.facts.count_attempt();
         let session = match self.begin(shard).await {
             Ok(session) => session,
-            Err(why) => return Some((Ending::Failed(why), Duration::ZERO)),
+            Err(why) => return (Some(Ending::Failed(why)), Duration::ZERO),
         };
         *self.session.borrow_mut() = Some(Rc::clone(&session));
         let silence = self.settings().silence.get();
@@ -167,7 +168,7 @@ impl Puller {
         };
         self.session.take();
         session.leave();
-        ending.map(|ending| (ending, session.good_for()))
+        (ending, session.good_for())
     }
 
     async fn begin(&self, shard: &Rc<Shard>) -> Result<Rc<Session>, String> {

@@ -319,6 +319,7 @@ fn urls_of_sources_are_checked() {
         ("http:///a", "no host"),
         ("mms://h:x/a", "the port is no number from 1 to 65535"),
         ("rtsp://[::1/a", "no host"),
+        ("msbd://h:0", "the port is no number from 1 to 65535"),
         ("rtsp://u:p@h/a", "must not hold a password"),
         ("http://127.0.0.1/a", "is this point itself"),
         ("http://localhost/A?x", "is this point itself"),

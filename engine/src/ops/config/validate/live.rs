@@ -58,6 +58,10 @@ pub(super) fn check(prefix: &str, p: &PointConfig, others: &[PointConfig], found
     {
         found.add(&key("source"), what);
     }
+    let over_msbd = matches!(p.source, Source::Pull(PullScheme::Msbd, _));
+    if over_msbd && p.pull.as_ref().is_some_and(|pull| pull.user.is_some()) {
+        found.add(&key("pull.user"), "means nothing to MSBD".to_owned());
+    }
     if let Some(push) = &p.push {
         pushed(&key("push"), push, found);
     }
