@@ -212,7 +212,9 @@ fn packets_in_disorder_are_put_in_order() {
         mixed.insert(0, sent[0].clone());
         let (received, air) = receive(&mixed);
         assert_eq!(received, packets, "in groups of {step}");
-        assert_eq!(air.receiver.counts().packets.duplicates, 1);
+        // Parity may overtake the last packet of its cycle, which then was rebuilt when it comes.
+        let tally = air.receiver.counts().packets;
+        assert_eq!(tally.duplicates, 1 + tally.repaired);
     }
 }
 
@@ -285,11 +287,7 @@ fn entries_follow_each_other() {
     let mut sent = send(&mut sender, &packets[..7]);
     sent.extend(enter(&mut sender, 2));
     sent.extend(send(&mut sender, &packets[7..]));
-    // The last of the first entry is repaired, and the first of the next overtakes its parity.
-    let mut air = Air::usual();
-    let one = send_one_cycle();
-    air.datagrams(&one);
-    air.take();
+    // The last of the first entry is lost, and the first of the next overtakes the parity.
     sent.remove(6);
     sent.swap(6, 7);
     let mut air = Air::usual();
@@ -311,10 +309,6 @@ fn entries_follow_each_other() {
     assert_eq!(numbers(&given[..at]), (0..6).collect::<Vec<_>>());
     assert_eq!(numbers(&given[at..]), (7..15).collect::<Vec<_>>());
     assert_eq!(air.receiver.counts().entries, 2);
-}
-
-fn send_one_cycle() -> Vec<Vec<u8>> {
-    send(&mut sender(Some(SPAN)), &media(10))
 }
 
 // MSB-72

@@ -3,10 +3,12 @@
 //!
 //! Labels are bounded: publishing point, protocol, core, reason; never a session or an address.
 
+mod archive;
 mod cast;
 mod exposition;
 mod process;
 
+pub use archive::{ArchiveCounters, ArchiveTotals};
 pub use cast::CastCounters;
 
 use crate::ops::config::POINT_COUNT_MAX;
@@ -374,6 +376,8 @@ pub struct Metrics {
     points: Mutex<BTreeMap<PointKey, PerCore<PointCounters>>>,
     /// Those of senders that are no more go with them.
     casts: Mutex<Vec<Weak<CachePadded<CastCounters>>>>,
+    /// They live as long as somebody records.
+    archives: Mutex<BTreeMap<Arc<str>, Weak<ArchiveCounters>>>,
     facts: Mutex<Facts>,
     /// What the broadcasts' sources do, by the points' names.
     sources: Mutex<BTreeMap<String, Arc<SourceFacts>>>,
@@ -395,6 +399,7 @@ impl Metrics {
             cores: Mutex::default(),
             points: Mutex::default(),
             casts: Mutex::default(),
+            archives: Mutex::default(),
             facts: Mutex::default(),
             sources: Mutex::default(),
             log: CachePadded::default(),
@@ -440,6 +445,24 @@ impl Metrics {
     /// The counters of every sender to a group.
     pub fn casts(&self) -> Vec<Arc<CachePadded<CastCounters>>> {
         lock(&self.casts).iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// The counters of a point's recordings, made at the first call. To be kept; this takes a lock.
+    pub fn archive(&self, point: &str) -> Arc<ArchiveCounters> {
+        let mut archives = lock(&self.archives);
+        if let Some(counters) = archives.get(point).and_then(Weak::upgrade) {
+            return counters;
+        }
+        archives.retain(|_, counters| counters.strong_count() > 0);
+        let counters = Arc::default();
+        archives.insert(point.into(), Arc::downgrade(&counters));
+        counters
+    }
+
+    /// What a point's recordings do, if it is recorded.
+    pub fn archive_totals(&self, point: &str) -> Option<ArchiveTotals> {
+        let counters = lock(&self.archives).get(point).and_then(Weak::upgrade);
+        counters.map(|counters| counters.totals())
     }
 
     /// Drop a removed point's series. Counters that are still held go on uncounted.

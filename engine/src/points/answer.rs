@@ -13,8 +13,8 @@ use protocols::asf::digest::object_starts;
 use protocols::asf::seek::{Hints, Seek, SeekStep, SeekTarget};
 use protocols::auth::{Challenge, Credentials};
 use protocols::content::{
-    Answer, Caching, Content, ContentId, Cue, CueRequest, Level, OpenRequest, Question, Recheck,
-    Refusal, Selection, Start, StreamInfo, StreamKind,
+    Answer, Caching, Content, ContentId, Cue, CueRequest, Level, OpenRequest, Protocol, Question,
+    Recheck, Refusal, Selection, Start, StreamInfo, StreamKind,
 };
 use protocols::rate::{grant, profile};
 use std::io;
@@ -102,7 +102,12 @@ async fn open(shard: &Rc<Shard>, mut request: OpenRequest) -> Result<Answer, Ref
     let refused = |reason: RefusedReason| shard.counters().refuse(reason);
     let credentials = request.credentials.take();
     let opened = open_inner(shard, &request, credentials).await;
-    if let Err((refusal, reason)) = &opened {
+    // Another server asks again and again for what is not there yet: that is no refusal.
+    let waits =
+        |refusal: &Refusal| request.protocol == Protocol::Msbd && *refusal == Refusal::Unavailable;
+    if let Err((refusal, reason)) = &opened
+        && !waits(refusal)
+    {
         refused(reason.unwrap_or(RefusedReason::from(*refusal)));
     }
     opened.map_err(|(refusal, _)| refusal)
@@ -119,17 +124,22 @@ async fn open_inner(
     request: &OpenRequest,
     credentials: Option<Credentials>,
 ) -> OpenResult<Answer> {
-    let Some(names) = segments(&request.path) else {
+    let Some(mut names) = segments(&request.path) else {
         return no(Refusal::NotFound);
     };
+    if names.is_empty() {
+        names.extend(shard.root().map(str::to_owned));
+    }
     let Some((name, rest)) = names.split_first() else {
         return Ok(document::overview(shard, request));
     };
     if let Some(point) = shard.point(name) {
-        return enter(shard, &point, credentials, async |user| {
-            open_point(shard, request, &point, rest, user).await
-        })
-        .await;
+        let go_on = async |user| open_point(shard, request, &point, rest, user).await;
+        return match request.protocol {
+            // No proofs can be given there; the list of addresses that may is what protects it.
+            Protocol::Msbd => go_on(None).await,
+            _ => enter(shard, &point, credentials, go_on).await,
+        };
     }
     // POINT.asx announces the point itself.
     let announced = name.strip_suffix(".asx").and_then(|name| shard.point(name));
@@ -357,7 +367,7 @@ fn open_file(
                 facts.identity.size, facts.identity.mtime_ns
             )),
         },
-        file_size: Some(facts.identity.size),
+        file_size: Some(facts.size()),
         description: Arc::clone(&facts.description),
     };
     let rate = file.average_bit_rate(header.auto_select(None, point.config.auto_exclude));
@@ -383,7 +393,11 @@ fn admit(
     user: Option<Arc<str>>,
 ) -> OpenResult<Answer> {
     let player = if request.play {
-        let taken = shard.limiter().play(&point.limiter, u64::from(rate));
+        let (limiter, rate) = (shard.limiter(), u64::from(rate));
+        let taken = match request.protocol {
+            Protocol::Msbd => limiter.relay(&point.limiter, rate),
+            _ => limiter.play(&point.limiter, rate),
+        };
         match taken {
             Ok(player) => Some(player),
             Err(by) => return Err((Refusal::Busy, Some(reason_of(by)))),

@@ -124,6 +124,14 @@ impl Shard {
         }
     }
 
+    /// Something came from the program that runs the server.
+    pub(super) fn take_fed(self: &Rc<Self>, point: u32, event: &IngestEvent) {
+        if let Some(point) = self.point_by_id(point) {
+            self.ensure_home(&point);
+        }
+        self.ingest_at(point, event);
+    }
+
     /// Something came from the source of a point. False if it is a header that cannot be broadcast.
     pub fn ingest_at(&self, point: u32, event: &IngestEvent) -> bool {
         let mut homes = self.homes.running.borrow_mut();
@@ -374,5 +382,9 @@ fn warn_skipped(point: &Point, place: usize, why: Refusal) {
 
 /// What else is done with a point's stream.
 fn taps_of(shard: &Rc<Shard>, point: &Arc<Point>) -> Vec<Box<dyn Tap>> {
-    casts_of(point, &shard.parts.metrics, shard.host(), rt::now())
+    let mut taps = casts_of(point, &shard.parts.metrics, shard.host(), rt::now());
+    let config = &point.config;
+    let archive = config.archive.as_ref();
+    taps.extend(archive.map(|to| shard.parts.archive.tap(&config.name, to)));
+    taps
 }

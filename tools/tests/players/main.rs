@@ -6,9 +6,11 @@
 //!
 //! A player that is not installed skips its tests, unless `CI` is set: then it fails them.
 
+mod archive;
 mod auth;
 mod cores;
 mod demo;
+mod encode;
 mod live;
 mod mms_control;
 mod mms_live;

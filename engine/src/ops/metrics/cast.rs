@@ -53,9 +53,11 @@ impl CastCounters {
     }
 }
 
+type CastValue = fn(&CastCounters) -> u64;
+
 /// Name, help, value of the counters.
 #[rustfmt::skip]
-pub(super) const FAMILIES: &[(&str, &str, fn(&CastCounters) -> u64)] = &[
+pub(super) const FAMILIES: &[(&str, &str, CastValue)] = &[
     ("datagrams_total", "Datagrams sent to the group.", |c| c.datagrams.get()),
     ("bytes_total", "Bytes of these datagrams.", |c| c.bytes.get()),
     ("packets_total", "Media packets sent to the group.", |c| c.packets.get()),

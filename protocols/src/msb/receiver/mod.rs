@@ -439,6 +439,10 @@ impl Receiver {
 
 impl Machine for Receiver {
     fn handle(&mut self, now: Time, input: Input<'_>) {
+        // A driver that is busy with datagrams may not come to say that a time is over.
+        while let Some(timer) = self.timers.pop(now) {
+            self.timer(now, timer);
+        }
         let is_over = matches!(self.state, State::Closing | State::Done);
         let came = match (input, &mut self.log) {
             (
@@ -451,12 +455,6 @@ impl Machine for Receiver {
             ) => {
                 if channel == CHANNEL && !is_over && self.state != State::New {
                     self.datagram(now, peer.ip(), bytes);
-                }
-                return;
-            }
-            (Input::Timeout, _) => {
-                while let Some(timer) = self.timers.pop(now) {
-                    self.timer(now, timer);
                 }
                 return;
             }
