@@ -169,7 +169,7 @@ fn viewers_of_the_same_point_see_nothing_of_it() {
     server.stop();
 }
 
-// MSB-37, NSC-01, NSC-05, NSC-07, NSC-12, NSC-20, NSC-22, NSC-24, NSC-28, NSC-34, NSC-43
+// MSB-37, NSC-01, NSC-05, NSC-07, NSC-12, NSC-20, NSC-22, NSC-23, NSC-24, NSC-28, NSC-34, NSC-43, WMLOG-41
 #[test]
 fn the_station_file_leads_to_the_group() {
     let group = "239.192.77.3:5003";

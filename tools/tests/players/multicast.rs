@@ -24,17 +24,19 @@ fn vlc_decodes_the_station_file() {
     command.args(["--intf", "dummy", "-vv", "--no-color", &url, "vlc://quit"]);
     let out = run(&mut command, LIMIT);
     let said = String::from_utf8_lossy(&out.stderr);
-    let unicast = server.url("http", "cast");
-    for value in [
-        "239.192.77.20",
-        "127.0.0.1",
-        "3.0",
-        "http://log.test/wmsiislog.dll",
+    let unicast = format!("Unicast URL = {}", server.url("http", "cast"));
+    for property in [
+        "NSC Format Version = 3.0",
+        "Multicast Adapter = 127.0.0.1",
+        "IP Address = 239.192.77.20",
+        "IP Port = 5020",
+        "Default Ecc = 10",
+        "Log URL = http://log.test/wmsiislog.dll",
         &unicast,
     ] {
         assert!(
-            said.lines().any(|l| l.contains("nsc") && l.contains(value)),
-            "{value} is missing in\n{said}"
+            said.lines().any(|line| line.ends_with(property)),
+            "{property} is missing in\n{said}"
         );
     }
     assert!(!said.contains("unable to get NSC"), "{said}");
