@@ -130,7 +130,7 @@ fn data(packets: &[OwnedPacket]) -> Vec<&OwnedPacket> {
 fn beacons_are_sent_while_there_is_nothing_else() {
     let mut scene = Scene::new("cast-beacons", "239.192.77.10:5010", "beacon = \"2s\"");
     let beacon = b"MSB ".to_vec();
-    assert_eq!(scene.run(ms(0)), [beacon.clone()], "at once");
+    assert_eq!(scene.run(ms(0)), vec![beacon.clone()], "at once");
     assert_eq!(scene.run(ms(1999)), [] as [Vec<u8>; 0]);
     assert_eq!(scene.run(ms(2001)), vec![beacon.clone(); 2]);
     // Packets come, and no more beacons.
@@ -146,7 +146,7 @@ fn beacons_are_sent_while_there_is_nothing_else() {
     // The last packet left 20 ms ago. It stops without a word: two seconds later that is noticed.
     let (packets, beacons) = packets_of(&scene.run(ms(1979)));
     assert_eq!((packets.len(), beacons), (0, 0));
-    assert_eq!(scene.run(ms(1)), [beacon.clone()]);
+    assert_eq!(scene.run(ms(1)), vec![beacon.clone()]);
     // It ends: receivers know it at once.
     scene.give(CLIP, 100..103);
     scene.run(ms(200));

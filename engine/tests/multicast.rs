@@ -350,7 +350,8 @@ fn what_is_lost_between_two_networks_is_repaired() {
         }
         // The IPv4 header as it came: time to live and source.
         let mut head = [0; 2000];
-        raw.read(&mut head).expect("a packet");
+        let n = raw.read(&mut head).expect("a packet");
+        assert!(n > 28, "{n} bytes");
         assert_eq!((head[0] >> 4, head[8]), (4, 7), "version and time to live");
         assert_eq!(head[12..16], NEAR4.octets());
         assert_eq!(own.all().len(), 0, "loopback is off");
