@@ -205,6 +205,7 @@ impl Server {
                 indexing: indexing.clone(),
                 maker: Arc::clone(&controller) as Arc<dyn PointMaker>,
                 host: host.clone(),
+                log_sink: log_sink(&config),
                 mms_port: addresses.mms.first().map(SocketAddr::port),
                 rtsp_port: addresses.rtsp.first().map(SocketAddr::port),
                 root: config.server.root.clone(),
@@ -478,7 +479,7 @@ impl Machines {
         };
         http.idle_timeout = config.limits.idle_timeout.get();
         http.request_timeout = config.limits.header_timeout.get();
-        http.log_sink = Some(config.log.sink.clone()).filter(|sink| !sink.is_empty());
+        http.log_sink = log_sink(config);
         http.limits.head_bytes_max = config.limits.max_head.as_usize();
         http.limits.body_bytes_max = config.limits.max_body.as_usize();
         let mut mms = mmsp::server::Config::new(core, cores as u8, rt::random_seed()?);
@@ -536,6 +537,11 @@ fn msbd_port(point: &PointConfig, at: SocketAddr) -> Option<msbd::server::Port> 
         announced: point.multicast.is_some(),
         switch_eos: msbd.switch_eos,
     })
+}
+
+/// Where players post logs, if they may.
+fn log_sink(config: &Config) -> Option<String> {
+    Some(config.log.sink.clone()).filter(|sink| !sink.is_empty())
 }
 
 /// The wall clock's time at the origin of the cores' clock.

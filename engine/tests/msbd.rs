@@ -113,6 +113,9 @@ fn port_of(server: &engine::Server, point: &str) -> SocketAddr {
 /// A message: its id, its hr, and what follows the sixteen bytes.
 type Message = (u16, u32, Vec<u8>);
 
+/// dwPacketId, wStreamId and payload.
+type Numbered = (u32, u16, Vec<u8>);
+
 const REQ_PING: u16 = 1;
 const IND_STREAMINFO: u16 = 5;
 const RES_CONNECT: u16 = 8;
@@ -171,7 +174,7 @@ impl Relay {
     }
 
     /// Packets up to something else, which is given too.
-    fn packets(&mut self) -> (Vec<(u32, u16, Vec<u8>)>, Option<Message>) {
+    fn packets(&mut self) -> (Vec<Numbered>, Option<Message>) {
         let mut packets = Vec::new();
         loop {
             match self.next() {

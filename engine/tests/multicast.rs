@@ -350,8 +350,8 @@ fn what_is_lost_between_two_networks_is_repaired() {
         }
         // The IPv4 header as it came: time to live and source.
         let mut head = [0; 2000];
-        let read = raw.read(&mut head).expect("a packet");
-        assert!(read >= 20, "a whole IPv4 header");
+        let n = raw.read(&mut head).expect("a packet");
+        assert!(n > 28, "{n} bytes");
         assert_eq!((head[0] >> 4, head[8]), (4, 7), "version and time to live");
         assert_eq!(head[12..16], NEAR4.octets());
         assert_eq!(own.all().len(), 0, "loopback is off");
@@ -498,4 +498,20 @@ fn number_of(device: &str) -> u32 {
     let number = unsafe { libc::if_nametoindex(name.as_ptr()) };
     assert_ne!(number, 0, "no device {device}");
     number
+}
+
+// NSC-23, WMLOG-38, WMLOG-41
+#[test]
+fn players_are_sent_to_the_server_s_own_log_sink() {
+    let folder = folder("multicast-sink");
+    let server = start(config(&folder, &server("239.192.77.12:5012", "")));
+    let at = http(&server);
+    let station = station_of(at, "/brief.nsc");
+    let url = station.log_url.expect("a log URL");
+    assert_eq!(url, "http://ringcast.test/wmsiislog.dll");
+    let (reply, page) = get(at, url.trim_start_matches("http://ringcast.test"));
+    assert_eq!(reply.status, 200);
+    let page = String::from_utf8(page).expect("text");
+    assert!(protocols::wmlog::web::is_log_resource(&page), "{page}");
+    server.stop();
 }

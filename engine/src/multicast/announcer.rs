@@ -65,7 +65,7 @@ impl Announcer {
             return self.at;
         }
         self.at = now + LOOK_AGAIN;
-        let Some((station, origin)) = station(point, &self.host).zip(origin()) else {
+        let Some((station, origin)) = station(point, &self.host, None).zip(origin()) else {
             return self.at;
         };
         let bit_rate = station.formats.iter().filter_map(|format| {

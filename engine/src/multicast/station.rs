@@ -36,12 +36,13 @@ impl StationSlot {
 }
 
 /// The station of a point, for those who reach the server under the name `host`; `None` if the point has
-/// none, or not yet.
+/// none, or not yet. Logs go to `log_sink` there, a path, if the operator has named no other place.
 // NSC-22, NSC-24, NSC-30
-pub fn station(point: &Point, host: &str) -> Option<Station> {
+pub fn station(point: &Point, host: &str, log_sink: Option<&str>) -> Option<Station> {
     let config = point.config.multicast.as_ref()?;
     let listed = point.station.listed()?;
     let name = &point.config.name;
+    let own_sink = || log_sink.map(|path| format!("http://{host}{path}"));
     let unicast = || format!("http://{host}/{name}");
     Some(Station {
         name: Some(format!("{host}, {name}")),
@@ -50,7 +51,7 @@ pub fn station(point: &Point, host: &str) -> Option<Station> {
         ttl: Some(config.ttl),
         default_ecc: (config.fec_span > 0).then(|| config.fec_span.into()),
         // NSC-23, WMLOG-41
-        log_url: config.log_url.clone(),
+        log_url: config.log_url.clone().or_else(own_sink),
         unicast_url: Some(config.unicast_url.clone().unwrap_or_else(unicast)),
         network_buffer_ms: u32::try_from(config.network_buffer.get().as_millis()).ok(),
         ..Station::new(config.group, &listed.formats)

@@ -62,7 +62,7 @@ pub fn station(
     request: &OpenRequest,
     point: &Point,
 ) -> Option<Result<Answer, nsc::WriteError>> {
-    let station = multicast::station(point, &host_of(shard, request))?;
+    let station = multicast::station(point, &host_of(shard, request), shard.log_sink())?;
     let body = multicast::file(&station);
     Some(body.map(|body| Answer::Document {
         content_type: nsc::CONTENT_TYPE,

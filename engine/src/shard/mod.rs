@@ -69,6 +69,8 @@ pub struct ShardParts {
     pub maker: Arc<dyn PointMaker>,
     /// Host name for URLs.
     pub host: String,
+    /// Path at which players post logs, if they may.
+    pub log_sink: Option<String>,
     /// Port of MMS, if it is served.
     pub mms_port: Option<u16>,
     /// Port of RTSP, if it is served.
@@ -166,6 +168,11 @@ impl Shard {
     /// Host name for URLs.
     pub fn host(&self) -> &str {
         &self.parts.host
+    }
+
+    /// Path at which players post logs, if they may.
+    pub fn log_sink(&self) -> Option<&str> {
+        self.parts.log_sink.as_deref()
     }
 
     /// Port of MMS, if it is served.

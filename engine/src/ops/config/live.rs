@@ -117,7 +117,8 @@ pub struct MulticastConfig {
     /// How often to say that the sender is alive while there is nothing to send.
     #[serde(default = "default_beacon")]
     pub beacon: Span,
-    /// Where players post their logs; default: nowhere.
+    /// Where players post their logs; default: the server's own sink, on the host that they had the station
+    /// file from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_url: Option<String>,
     /// Where players go that hear nothing; default: this point over unicast, on the host that they had the
