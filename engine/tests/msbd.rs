@@ -138,9 +138,14 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 impl Relay {
     /// Ask for the stream on the connection.
     fn connect(at: SocketAddr) -> Relay {
+        Relay::asking(at, 1)
+    }
+
+    /// Ask with these flags: 1 on the connection, 2 in a group.
+    fn asking(at: SocketAddr, flags: u32) -> Relay {
         let mut stream = TcpStream::connect(at).expect("a connection");
         stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-        stream.write_all(&req_connect(1)).expect("written");
+        stream.write_all(&req_connect(flags)).expect("written");
         Relay(stream)
     }
 
@@ -412,4 +417,83 @@ fn other_ports_need_a_restart() {
     assert_eq!(report.needs_restart, ["point.msbd"]);
     assert_eq!(report.replaced, ["far"]);
     server.stop();
+}
+
+const GROUP: &str = "239.192.78.1:5101";
+
+/// A point that is sent to a group as well.
+const CAST: &str = r#"
+[server]
+cores = 2
+[listen]
+http = ["127.0.0.1:0"]
+[[point]]
+name = "cast"
+kind = "broadcast"
+source = ["first.wmv", "second.wmv"]
+cadence = "20ms"
+[point.msbd]
+listen = "127.0.0.1:0"
+group = "239.192.78.1:5101"
+interface = "127.0.0.1"
+ttl = 0
+"#;
+
+// MSBD-01, MSBD-32, MSBD-36, MSBD-39, MSBD-42, MSBD-43, MSBD-44: one copy in the group, the rest on
+// the connections.
+#[test]
+fn servers_in_a_group_are_told_of_entries_and_get_packets_there() {
+    let folder = Folder::new("msbd-group");
+    for (name, clip) in [("first", FIRST), ("second", SECOND)] {
+        let path = folder.0.join(format!("{name}.wmv"));
+        std::fs::write(path, clip.bytes()).expect("a clip");
+    }
+    let server = start(config(&folder, CAST));
+    let mut member = support::group::Member::here(GROUP);
+    let at = port_of(&server, "cast");
+    let mut relays: Vec<Relay> = (0..3).map(|_| Relay::asking(at, 2)).collect();
+    let mut streams = Vec::new();
+    for relay in &mut relays {
+        let (hr, rest) = relay.message(RES_CONNECT);
+        assert_eq!((hr, u16_at(&rest, 4)), (0, 2), "AF_INET");
+        // In network order, unlike everything else.
+        assert_eq!(rest[6..12], [0x13, 0xED, 239, 192, 78, 1]);
+        streams.push(relay.stream());
+    }
+    let (stream, header) = streams[0].clone();
+    assert!(streams.iter().all(|s| *s == streams[0]));
+    let clip = match protocols::asf::Header::parse(&header) {
+        Ok(header) if header.packet_size() as usize == FIRST.packet_size => FIRST,
+        _ => SECOND,
+    };
+    // Nothing but words of entries on the connection.
+    let (hr, _) = relays[0].message(IND_EOS);
+    assert_eq!(hr, 0);
+    let (next, _) = relays[0].stream();
+    assert_ne!(next, stream);
+    let mut last = None;
+    let mut seen = 0;
+    for datagram in member.all() {
+        assert_eq!(datagram[..8], *b"MSB \x06\x01\x0A\x00");
+        assert_eq!(u32_at(&datagram, 8) as usize, datagram.len());
+        let (id, of) = (u32_at(&datagram, 16), u16_at(&datagram, 20));
+        assert_eq!(usize::from(u16_at(&datagram, 22)) + 16, datagram.len());
+        if let Some(last) = last {
+            assert_eq!(id, last + 1);
+        }
+        last = Some(id);
+        if of == stream {
+            let packet = &datagram[24..];
+            let number = support::asf::said(packet, clip.packet_size).send / clip.interval;
+            assert_eq!(*packet, *clip.packet(number), "padding is kept");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 5, "{seen} packets of the entry");
+    // Who asks for the connection gets its packets there all the same.
+    let mut beside = Relay::connect(at);
+    assert_eq!(beside.message(RES_CONNECT).0, 0);
+    beside.stream();
+    let (packets, _) = beside.packets();
+    assert!(!packets.is_empty());
 }
