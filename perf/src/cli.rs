@@ -349,6 +349,7 @@ fn make_content(args: &ContentArgs) -> Result<bool, String> {
         bit_rate: args.bit_rate,
         packet_size: args.packet_size,
         audio_only: args.audio,
+        even: false,
         seed: args.seed,
     };
     let paths = content::write_files(&recipe, args.files, &args.out)?;

@@ -4,6 +4,7 @@ mod asf;
 mod bench;
 mod cli;
 mod content;
+mod encoder;
 mod environment;
 mod floor;
 mod link;

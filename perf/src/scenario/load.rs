@@ -71,6 +71,7 @@ pub fn live_recipe(bit_rate: u32) -> Recipe {
         bit_rate,
         packet_size: LIVE_PACKET_SIZE,
         audio_only: bit_rate == AUDIO_RATE,
+        even: false,
         seed: 1,
     }
 }
@@ -120,6 +121,7 @@ pub fn on_demand(
         bit_rate,
         packet_size: 3200,
         audio_only: false,
+        even: false,
         seed: 1,
     };
     let dir = desk.content(&recipe, files)?;
