@@ -77,6 +77,7 @@ impl Load {
             start_spread_ms: 0,
             slow: self.slow,
             slow_bytes_per_s: 0.0,
+            pushed: None,
         }
     }
 

@@ -390,7 +390,11 @@ mod tests {
     #[test]
     fn an_encoder_sends_at_even_distances_and_before_anything_is_shown() {
         let uneven = recipe(10_000_000, false);
-        let (header, data) = Recipe { even: true, ..uneven }.live();
+        let (header, data) = Recipe {
+            even: true,
+            ..uneven
+        }
+        .live();
         let facts = asf::header_facts(&header).unwrap();
         assert_eq!((facts.bit_rate, facts.packet_size), (10_000_000, 3200));
         let (file, before) = (uneven.file(), uneven.live().1);

@@ -97,6 +97,16 @@ impl Pushed {
         self.latest_ns.load(Ordering::Acquire) as f64 / 1e6
     }
 
+    /// Packets that were pushed at these times, ns; 0: not yet.
+    #[cfg(test)]
+    pub fn at_times(times: &[u64]) -> Pushed {
+        let pushed = Pushed::new(times.len());
+        for (number, at) in times.iter().enumerate() {
+            pushed.begins(number, *at, *at);
+        }
+        pushed
+    }
+
     fn begins(&self, number: usize, now: u64, due: u64) {
         self.latest_ns
             .fetch_max(now.saturating_sub(due), Ordering::AcqRel);
@@ -416,7 +426,9 @@ mod tests {
         }
         encoder.finish().unwrap();
         let (setup, start, body) = thread.join().unwrap();
-        assert!(setup.starts_with("POST /in HTTP/1.1\r\nContent-Type: application/x-wms-pushsetup"));
+        assert!(
+            setup.starts_with("POST /in HTTP/1.1\r\nContent-Type: application/x-wms-pushsetup")
+        );
         assert!(setup.contains("\r\nCookie: push-id=0\r\n"));
         assert!(start.contains("\r\nContent-Length: 2147483647\r\n"));
         assert!(start.contains("\r\nUser-Agent: WMEncoder/11.0.5721.5145\r\n"));

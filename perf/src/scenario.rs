@@ -6,6 +6,7 @@ mod desk;
 mod load;
 mod mms;
 mod pairs;
+mod push;
 mod rtsp;
 mod targets;
 
