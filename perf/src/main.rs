@@ -7,6 +7,7 @@ mod content;
 mod encoder;
 mod environment;
 mod floor;
+mod group;
 mod link;
 mod measure;
 mod media;

@@ -5,6 +5,7 @@ mod config;
 mod desk;
 mod load;
 mod mms;
+mod multicast;
 mod pairs;
 mod push;
 mod rtsp;

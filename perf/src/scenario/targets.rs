@@ -3,7 +3,7 @@
 use super::config::Point;
 use super::desk::{Desk, cheapest, least, servers};
 use super::load::{AUDIO_RATE, live, live_recipe, on_demand};
-use super::{mms, pairs, push, rtsp};
+use super::{mms, multicast, pairs, push, rtsp};
 use crate::environment;
 use crate::measure::Measurement;
 use crate::procfs::Process;
@@ -120,6 +120,11 @@ pub const ALL: &[Scenario] = &[
         "ingest",
         "one encoder of 10 Mbit/s that nobody watches, and ten",
         push::ingest,
+    ),
+    scenario(
+        "multicast",
+        "a broadcast of 1 and of 10 Mbit/s to a group: jitter, loss, price",
+        multicast::to_group,
     ),
     Scenario {
         name: "soak",
