@@ -3,8 +3,10 @@
 //! [`Server`] is all that a program needs; the modules are public so that their documentation is
 //! read and their parts are tested.
 
+pub mod archive;
 pub mod front;
 pub mod lanes;
+pub mod multicast;
 pub mod ops;
 pub mod points;
 pub mod policy;
@@ -15,4 +17,4 @@ mod server;
 pub mod shard;
 pub mod source;
 
-pub use server::{Addresses, ReloadReport, Server, StartError};
+pub use server::{Addresses, Feed, NotTaken, ReloadReport, Server, SourceState, StartError};

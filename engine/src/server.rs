@@ -1,12 +1,14 @@
 //! The server as a whole: starting its cores, changing its points, stopping it.
 
 mod control;
+mod feed;
 mod listeners;
 
+use crate::archive::Archive;
 use crate::front::{Front, listen, receive};
 use crate::lanes::Lanes;
 use crate::ops::admin::{Admin, Control};
-use crate::ops::config::{Config, Size};
+use crate::ops::config::{Config, PointConfig, Size};
 use crate::ops::log::{LogIdentity, LogWriter};
 use crate::ops::metrics::{Facts, Metrics};
 use crate::points::PointMaker;
@@ -16,10 +18,12 @@ use crate::rt::{self, BoundDatagrams, CoreThread, DoorbellHandle};
 use crate::shard::{Message, Shard, ShardParts};
 use crate::source::Indexing;
 use control::Controller;
+pub use feed::{Feed, NotTaken, SourceState};
 use listeners::{Sockets, bind};
 use protocols::content::Protocol;
 use protocols::machine::{Channel, CoreId, Machine, Service};
-use protocols::{mmsp, rtsp, wmhttp, wmsp};
+use protocols::net::Prefix;
+use protocols::{mmsp, msbd, rtsp, wmhttp, wmsp};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
 use std::os::fd::RawFd;
@@ -33,6 +37,9 @@ const CACHE_SHARE: u64 = 2;
 
 /// How long sessions may take to end when they are told to.
 const FINISH_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The name of an encoder that is pulled over HTTP (wmsp.md 7.9).
+const REX: &str = "Rex/9.0.0.2980";
 
 /// The local address of a front end without listeners.
 const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
@@ -72,6 +79,9 @@ pub enum StartError {
     /// The log directory.
     #[error("the log cannot be written: {0}")]
     Log(io::Error),
+    /// The archive's threads.
+    #[error("recording cannot be started: {0}")]
+    Archive(io::Error),
     /// The index cache.
     #[error("the index cache cannot be used: {0}")]
     Indexing(io::Error),
@@ -105,6 +115,8 @@ pub struct Addresses {
     pub mms: Vec<SocketAddr>,
     /// RTSP listeners, likewise.
     pub rtsp: Vec<SocketAddr>,
+    /// MSBD listeners, each with the name of its point.
+    pub msbd: Vec<(String, SocketAddr)>,
     /// The admin port.
     pub admin: Option<SocketAddr>,
 }
@@ -130,6 +142,7 @@ pub struct Server {
     addresses: Addresses,
     admin: Option<Admin>,
     log: Mutex<Option<LogWriter>>,
+    archive: Mutex<Option<Archive>>,
 }
 
 impl Server {
@@ -150,6 +163,7 @@ impl Server {
         };
         let log = LogWriter::start(&config.log, identity, Arc::clone(&metrics))
             .map_err(StartError::Log)?;
+        let archive = Archive::start(Arc::clone(&metrics)).map_err(StartError::Archive)?;
         let bells = cpus
             .iter()
             .map(|_| DoorbellHandle::new())
@@ -186,16 +200,19 @@ impl Server {
                 lanes: lanes.clone(),
                 metrics: Arc::clone(&metrics),
                 log: log.handle(id),
+                archive: archive.handle(),
                 limiter: Arc::clone(&limiter),
                 indexing: indexing.clone(),
                 maker: Arc::clone(&controller) as Arc<dyn PointMaker>,
                 host: host.clone(),
                 mms_port: addresses.mms.first().map(SocketAddr::port),
                 rtsp_port: addresses.rtsp.first().map(SocketAddr::port),
+                root: config.server.root.clone(),
                 cache_bytes,
                 send_buffer: config.listen.sndbuf.map(buffer_bytes),
             };
-            let machines = Machines::new(&config, id, cpus.len()).map_err(StartError::Core)?;
+            let machines = Machines::new(&config, id, cpus.len(), &addresses.msbd)
+                .map_err(StartError::Core)?;
             let sockets = bound.pop().unwrap_or_default();
             let (ready, bell) = (ready.clone(), bells[number].clone());
             let thread = CoreThread::start(&format!("core-{number}"), *cpu, move || {
@@ -225,6 +242,7 @@ impl Server {
             addresses,
             admin,
             log: Mutex::new(Some(log)),
+            archive: Mutex::new(Some(archive)),
         })
     }
 
@@ -244,6 +262,16 @@ impl Server {
     /// Says which point cannot be opened; then everything is as before.
     pub fn reload(&self, config: Config) -> Result<ReloadReport, StartError> {
         self.controller.reload(config)
+    }
+
+    /// Feed a point whose source is `push:` from here; `None` if there is no such point.
+    pub fn feed(&self, point: &str) -> Option<Feed> {
+        Feed::new(&self.controller, point)
+    }
+
+    /// What the source of a broadcast point does; `None` if there is no such point.
+    pub fn source(&self, point: &str) -> Option<SourceState> {
+        feed::state_of(&self.controller, point)
     }
 
     /// Have the log files opened anew, for a rotation from outside.
@@ -288,6 +316,9 @@ impl Server {
                 tracing::error!(%error, "a core ended badly");
             }
         }
+        if let Ok(mut archive) = self.archive.lock() {
+            archive.take();
+        }
         if let Ok(mut log) = self.log.lock() {
             log.take();
         }
@@ -312,6 +343,7 @@ async fn run_core(
         mms,
         mut rtsp,
         push,
+        msbd,
     } = machines;
     let mut rtp = Vec::new();
     if let Some(pair) = sockets.rtp {
@@ -350,6 +382,13 @@ async fn run_core(
             Box::new(wmhttp::server::Server::new(push)),
             (Service::Push, Protocol::Push),
             Vec::new(),
+            Vec::new(),
+        ),
+        serve(
+            &shard,
+            Box::new(msbd::server::Server::new(msbd)),
+            (Service::Msbd, Protocol::Msbd),
+            sockets.msbd,
             Vec::new(),
         ),
     ]
@@ -422,20 +461,31 @@ struct Machines {
     mms: mmsp::server::Config,
     rtsp: rtsp::server::Config,
     push: wmhttp::server::Config,
+    msbd: msbd::server::Config,
 }
 
 impl Machines {
-    fn new(config: &Config, core: CoreId, cores: usize) -> io::Result<Machines> {
+    fn new(
+        config: &Config,
+        core: CoreId,
+        cores: usize,
+        msbd_ports: &[(String, SocketAddr)],
+    ) -> io::Result<Machines> {
         let mut http = wmsp::server::Config::new(core, cores as u8, rt::random_seed()?);
-        http.server = config.server.version.cougar();
+        http.server = match config.server.encoder {
+            true => REX.to_owned(),
+            false => config.server.version.cougar(),
+        };
         http.idle_timeout = config.limits.idle_timeout.get();
         http.request_timeout = config.limits.header_timeout.get();
+        http.log_sink = Some(config.log.sink.clone()).filter(|sink| !sink.is_empty());
         http.limits.head_bytes_max = config.limits.max_head.as_usize();
         http.limits.body_bytes_max = config.limits.max_body.as_usize();
         let mut mms = mmsp::server::Config::new(core, cores as u8, rt::random_seed()?);
         mms.version = config.server.version.announced();
         mms.request_timeout = config.limits.header_timeout.get();
         mms.udp = config.listen.mms_udp;
+        mms.root = config.server.root.is_some();
         let mut rtsp = rtsp::server::Config::new(core, cores as u8, rt::random_seed()?);
         rtsp.server = config.server.version.wm_server();
         rtsp.request_timeout = config.limits.header_timeout.get();
@@ -449,13 +499,42 @@ impl Machines {
         push.request_timeout = config.limits.header_timeout.get();
         push.limits.head_bytes_max = config.limits.max_head.as_usize();
         push.unix_origin = unix_origin();
+        let ports = msbd_ports.iter();
+        let ports = ports.filter_map(|(name, at)| msbd_port(config.point(name)?, *at));
+        let mut msbd = msbd::server::Config::new(ports.collect());
+        msbd.session_count_max = config.limits.outgoing_distribution_connections as usize;
+        msbd.connect_timeout = config.limits.header_timeout.get();
         Ok(Machines {
             http,
             mms,
             rtsp,
             push,
+            msbd,
         })
     }
+}
+
+/// What stands behind a point's MSBD port.
+fn msbd_port(point: &PointConfig, at: SocketAddr) -> Option<msbd::server::Port> {
+    let msbd = point.msbd.as_ref()?;
+    let listed = msbd.allow.iter();
+    let listed = listed.filter_map(|net| Prefix::new(net.addr(), net.prefix_len()).ok());
+    let this_machine = Prefix::new(Ipv4Addr::LOCALHOST.into(), 8).ok();
+    let allow: Vec<Prefix> = match msbd.allow.is_empty() {
+        true => this_machine.into_iter().collect(),
+        false => listed.collect(),
+    };
+    Some(msbd::server::Port {
+        port: at.port(),
+        path: format!("/{}", point.name),
+        allow,
+        group: msbd.group.and_then(|group| match group {
+            SocketAddr::V4(group) => Some(group),
+            SocketAddr::V6(_) => None,
+        }),
+        announced: point.multicast.is_some(),
+        switch_eos: msbd.switch_eos,
+    })
 }
 
 /// The wall clock's time at the origin of the cores' clock.

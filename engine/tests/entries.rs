@@ -254,3 +254,151 @@ fn old_players_and_all_cores_see_the_change() {
     check(&entries);
     server.stop();
 }
+
+/// Of one packet to the next, the header first.
+fn rest_of(mut player: Player) -> (Vec<Entry>, Vec<u32>) {
+    let (mut entries, mut ends) = (Vec::<Entry>::new(), Vec::new());
+    loop {
+        match player.next() {
+            Event::Header(header) => entries.push(Entry::of(header)),
+            Event::Data(data) => {
+                let entry = entries.last_mut().expect("a header first");
+                entry.add(data.number, &data.payload);
+            }
+            Event::End(reason) => ends.push(reason),
+            Event::Other => {}
+            Event::Closed => return (entries, ends),
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_played_is_skipped_and_what_is_over_says_so() {
+    let folder = folder("entries-once");
+    std::fs::write(folder.0.join("bad.wmv"), b"no ASF at all").expect("a file");
+    let text = SERVER.replace(
+        "source = [\"first.wmv\", \"second.wmv\", \"third.wmv\"]",
+        "source = [\"none.wmv\", \"first.wmv\", \"bad.wmv\", \"second.wmv\", \"none.wmv\"]\n\
+         repeat = false",
+    );
+    let bad =
+        "[[point]]\nname = \"bad\"\nkind = \"broadcast\"\nsource = [\"bad.wmv\", \"none.wmv\"]\n";
+    let server = start(config(&folder, &format!("{text}{bad}")));
+    let at = http(&server);
+    // Nothing plays before somebody asks, who then gets all of it.
+    let players: Vec<Player> = (0..6)
+        .map(|_| Player::play(at, "/list", &[1, 2], ""))
+        .collect();
+    for player in players {
+        let (entries, ends) = rest_of(player);
+        assert_eq!(entries.len(), 2);
+        assert!(entries[0].is_whole(&FIRST) && entries[1].is_whole(&SECOND));
+        assert!(
+            ends.iter().all(|reason| *reason == 0) && !ends.is_empty(),
+            "{ends:?}"
+        );
+    }
+    let source = server.source("list").expect("a broadcast");
+    assert_eq!(source.airing, engine::points::Airing::Over);
+    assert_eq!((source.entries, source.skipped), (2, 3));
+    assert_eq!(Player::play(at, "/list", &[1, 2], "").status(), 503);
+    assert_eq!(Player::play(at, "/bad", &[1, 2], "").status(), 503);
+    server.stop();
+}
+
+/// What the program itself gives is broadcast at the root path, and its entries follow one another.
+#[test]
+fn a_program_feeds_its_own_server() {
+    let folder = folder("entries-fed");
+    let text = SERVER
+        .replace("cores = 2", "cores = 2\nroot = \"list\"")
+        .replace(
+            "source = [\"first.wmv\", \"second.wmv\", \"third.wmv\"]",
+            "source = \"push:\"",
+        );
+    let server = start(config(&folder, &text));
+    assert!(server.feed("none").is_none());
+    let feed = server.feed("list").expect("a point that is fed");
+    let give = |event| feed.give(event).expect("taken");
+    give(IngestEvent::Header(FIRST.head().into()));
+    let packet = |clip: &Clip, number| IngestEvent::Packet {
+        number,
+        bytes: clip.packet(number).into(),
+    };
+    give(packet(&FIRST, 0));
+    let at = server.addresses().clone();
+    let paths = [
+        format!("http://{}/", at.http[0]),
+        format!("mmst://{}/", at.mms[0]),
+        format!("rtspt://{}/", at.rtsp[0]),
+    ];
+    let (sender, begun) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        for url in &paths {
+            let sender = sender.clone();
+            scope.spawn(move || {
+                let count = |driven: &mut dyn FnMut() -> IngestEvent| {
+                    let (mut headers, mut packets) = (0, 0);
+                    loop {
+                        match driven() {
+                            IngestEvent::Header(_) => {
+                                headers += 1;
+                                sender.send(()).expect("still there");
+                            }
+                            IngestEvent::Packet { .. } => packets += 1,
+                            IngestEvent::End(_) => return (headers, packets),
+                            IngestEvent::Failed(fault) => panic!("{url}: {fault:?}"),
+                            _ => {}
+                        }
+                    }
+                };
+                let got = match url.split_once(':').map(|u| u.0) {
+                    Some("http") => {
+                        let config = wmsp::client::ClientConfig {
+                            packet_pair: false,
+                            ..wmsp::client::ClientConfig::new(url.as_str(), 1)
+                        };
+                        let mut driven =
+                            Driven::new(wmsp::client::Client::new(config).expect("a URL"));
+                        count(&mut || driven.next())
+                    }
+                    Some("mmst") => {
+                        let config = mmsp::client::ClientConfig {
+                            packet_pair: false,
+                            ..mmsp::client::ClientConfig::new(url.as_str(), 1)
+                        };
+                        let mut driven =
+                            Driven::new(mmsp::client::Client::new(config).expect("a URL"));
+                        count(&mut || driven.next())
+                    }
+                    _ => {
+                        let config = rtsp::client::ClientConfig {
+                            packet_pair: false,
+                            ..rtsp::client::ClientConfig::new(url.as_str(), 1)
+                        };
+                        let mut driven =
+                            Driven::new(rtsp::client::Client::new(config).expect("a URL"));
+                        count(&mut || driven.next())
+                    }
+                };
+                assert_eq!(got.0, 2, "{url}");
+                assert!(got.1 >= SECOND.packets as usize, "{url}: {} packets", got.1);
+            });
+        }
+        for _ in &paths {
+            begun.recv_timeout(PATIENCE).expect("a header");
+        }
+        for number in 1..FIRST.packets {
+            give(packet(&FIRST, number));
+        }
+        give(IngestEvent::Header(SECOND.head().into()));
+        for number in 0..SECOND.packets {
+            give(packet(&SECOND, number));
+        }
+        for _ in &paths {
+            begun.recv_timeout(PATIENCE).expect("the next header");
+        }
+        give(IngestEvent::End(0));
+    });
+    server.stop();
+}

@@ -228,3 +228,71 @@ fn logs_are_opened_anew_when_a_rotation_asks_for_it() {
     assert!(old.contains("none-1") && !old.contains("none-2"));
     server.stop();
 }
+
+/// A multicast's viewer asks the sink what it is and posts its log, which goes to the point that it
+/// names.
+// WMLOG-38, WMLOG-39, WMLOG-17
+#[test]
+fn viewers_of_a_multicast_post_their_logs() {
+    let folder = Folder::new("logs-sink");
+    fs::create_dir(folder.0.join("content")).expect("a folder");
+    fs::write(folder.0.join("content/short.wmv"), SHORT.bytes()).expect("a clip");
+    let text =
+        format!("{SERVER}[[point]]\nname = \"studio\"\nkind = \"broadcast\"\nsource = \"push:\"\n");
+    let server = start(config(&folder, &text));
+    let at = http(&server);
+    let ask = |method: &str, body: &str| {
+        let length = format!("Content-Length: {}", body.len());
+        let head = request("WMFSDK/10", &format!("{method} /wmsiislog.dll"), &[&length]);
+        Client::ask(at, &format!("{head}{body}"))
+    };
+    let (mut client, reply) = ask("GET", "");
+    assert_eq!(reply.status, 200);
+    let page = String::from_utf8(client.body()).expect("a page");
+    assert!(protocols::wmlog::web::is_log_resource(&page), "{page}");
+    let of_channel = |channel: &str| {
+        let line = log_line("asfm://239.192.1.1:5555", 4711);
+        line.replace(
+            "Windows_Media_Video_9 - -",
+            &format!("Windows_Media_Video_9 {channel} -"),
+        )
+    };
+    for (line, status) in [
+        (of_channel("http://media.test/Studio.nsc"), 200),
+        (log_line("http://media.test/vod/short.wmv", 12), 200),
+        (of_channel("http://media.test/gone.nsc"), 200),
+        ("too short".to_owned(), 400),
+        ("x".repeat(20_000), 413),
+    ] {
+        let (mut client, reply) = ask("POST", &protocols::wmlog::web::body(&line));
+        assert_eq!(reply.status, status, "{}", reply.head);
+        client.body();
+        assert!(
+            client.closes(),
+            "so that logs are as few as connections may be"
+        );
+    }
+    server.stop();
+    let rows = w3c(&folder, "studio");
+    assert_eq!(rows.len(), 1, "{rows:#?}");
+    let row = &rows[0];
+    assert_eq!(row["c-bytes"], "4711");
+    assert_eq!(row["cs-uri-stem"], "asfm://239.192.1.1:5555");
+    assert_eq!(row["cs-url"], "asfm://239.192.1.1:5555");
+    assert_eq!(row["c-ip"], "127.0.0.1");
+    assert_eq!((&*row["sc-bytes"], &*row["s-session-id"]), ("0", "0"));
+    let rows = w3c(&folder, "vod");
+    assert_eq!(rows.len(), 1, "{rows:#?}");
+    assert_eq!(rows[0]["cs-uri-stem"], "/vod/short.wmv");
+    // A point that is gone, and what was refused.
+    let rows = w3c(&folder, "[Global]");
+    let statuses: Vec<&str> = rows.iter().map(|r| &*r["c-status"]).collect();
+    assert_eq!(statuses.len(), 3, "{rows:#?}");
+    let lines = json(&folder);
+    let points: Vec<_> = lines
+        .iter()
+        .filter(|l| l["event"] == "client_log")
+        .map(|l| l["point"].as_str())
+        .collect();
+    assert_eq!(points, [Some("studio"), Some("vod"), None]);
+}

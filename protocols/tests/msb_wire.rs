@@ -140,6 +140,33 @@ fn spans_are_what_the_number_can_say() {
     assert!(Sender::new(config).is_err());
 }
 
+// MSB-15, MSB-20, MSB-36, NSC-22
+#[test]
+fn what_is_usual_agrees_with_the_station_file() {
+    let mut formats = FormatIds::new();
+    formats.id(&header());
+    let group = "239.0.0.1:5000".parse().expect("an address");
+    let station = protocols::nsc::Station::new(group, &formats);
+    let config = SenderConfig::new(formats);
+    assert_eq!(station.default_ecc, config.fec_span.map(u32::from));
+    let mut sender = Sender::new(config).expect("a possible span");
+    begin(&mut sender, 1);
+    let many: Vec<_> = (0..10).flat_map(|_| packets()).collect();
+    let sent = send(&mut sender, &many);
+    let cycles: Vec<usize> = sent
+        .split(|d| fec::is_parity(&d[8..]))
+        .map(<[_]>::len)
+        .collect();
+    assert_eq!(cycles, [10, 10, 10, 0]);
+    use protocols::msb::sender::{BEACON_INTERVAL, BEACON_INTERVAL_DEFAULT};
+    assert!(BEACON_INTERVAL.contains(&BEACON_INTERVAL_DEFAULT));
+    let seconds = (
+        BEACON_INTERVAL.start().as_secs(),
+        BEACON_INTERVAL.end().as_secs(),
+    );
+    assert_eq!(seconds, (1, 10));
+}
+
 // MSB-28, MSB-31
 #[test]
 fn without_error_correction_its_fields_are_zero() {

@@ -26,6 +26,7 @@ fn server(group: bool) -> Config {
         allow: vec!["192.0.2.0/24".parse().unwrap()],
         group: group.then(|| GROUP.parse().unwrap()),
         announced: group,
+        switch_eos: true,
     }])
 }
 

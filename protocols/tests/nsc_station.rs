@@ -86,6 +86,23 @@ fn both_examples_are_read_back() {
     assert_eq!(read.header(0x0DF), None);
 }
 
+// MSB-37, NSC-30
+#[test]
+fn every_header_that_was_asked_for_is_listed() {
+    let mut formats = FormatIds::new();
+    let mut other = header().to_vec();
+    other[0x30] = 0xEE;
+    let headers = [header(), other.into()];
+    let ids = headers.each_ref().map(|h| formats.id(h));
+    let written = Station::new(station().group, &formats).write(Style::Encoded);
+    let text = written.expect("a legal station");
+    assert!(text.contains("\r\nFormat2="), "{text}");
+    let read = read(text.as_bytes()).expect("a station").station;
+    for (id, header) in ids.iter().zip(&headers) {
+        assert_eq!(read.header(*id), Some(header));
+    }
+}
+
 // MSB-02
 #[test]
 fn groups_of_either_version_of_ip() {

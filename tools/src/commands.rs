@@ -4,6 +4,8 @@ pub mod asf;
 pub mod asx;
 pub mod check;
 pub mod demo;
+pub mod encode;
+pub mod nsc;
 pub mod passwd;
 pub mod probe;
 pub mod push;

@@ -38,6 +38,8 @@ enum Command {
     Check(commands::check::Args),
     /// Push ASF to a publishing point, as an encoder does
     Push(commands::push::Args),
+    /// Serve ASF as an encoder that servers fetch it from
+    Encode(commands::encode::Args),
     /// Play a URL without decoding and say what came
     Probe(commands::probe::Args),
     /// Set or delete a user of points that ask for a password
@@ -46,6 +48,8 @@ enum Command {
     Asf(commands::asf::Args),
     /// List what an .asx file or a [Reference] file points to
     Asx(commands::asx::Args),
+    /// Read and write station files of multicast, .nsc
+    Nsc(commands::nsc::Args),
     /// Read client logs: server log files, XML logs, binary MMS logs
     Wmlog(commands::wmlog::Args),
     /// Watch a running server
@@ -60,10 +64,12 @@ fn main() -> ExitCode {
         Command::Demo(args) => commands::demo::run(&args, &cli.logging, output),
         Command::Check(args) => commands::check::run(&args, output),
         Command::Push(args) => commands::push::run(&args, output),
+        Command::Encode(args) => commands::encode::run(&args, &cli.logging, output),
         Command::Probe(args) => commands::probe::run(&args, output),
         Command::Passwd(args) => commands::passwd::run(&args, output),
         Command::Asf(args) => commands::asf::run(&args, output),
         Command::Asx(args) => commands::asx::run(&args, output),
+        Command::Nsc(args) => commands::nsc::run(&args, output),
         Command::Wmlog(args) => commands::wmlog::run(&args, output),
         Command::Top(args) => commands::top::run(&args, output),
     };

@@ -16,7 +16,7 @@
 mod http;
 
 use crate::ops::config::{ConfigError, PointConfig, parse_point};
-use crate::ops::metrics::Metrics;
+use crate::ops::metrics::{ArchiveTotals, Metrics};
 use http::{Request, Response};
 use serde::Serialize;
 use std::io;
@@ -87,6 +87,9 @@ pub struct PointStatus {
     /// What its source does, if it is a broadcast.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input: Option<InputStatus>,
+    /// What its recordings do, if it is recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archive: Option<ArchiveTotals>,
 }
 
 /// What a broadcast's source does and did, as the API shows it; see [`crate::points::SourceFacts`].

@@ -65,6 +65,12 @@ pub struct Server {
     pub cache_dir: Option<PathBuf>,
     /// How long running sessions may go on after a stop was asked for.
     pub drain_timeout: Span,
+    /// The point that the root path names, as in `http://host/`; `None`: a page that lists the points.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root: Option<String>,
+    /// Call itself an encoder that is pulled, over HTTP. For programs that are one.
+    #[serde(skip)]
+    pub encoder: bool,
 }
 
 impl Default for Server {
@@ -76,6 +82,8 @@ impl Default for Server {
             name: None,
             cache_dir: None,
             drain_timeout: Span::secs(10),
+            root: None,
+            encoder: false,
         }
     }
 }
@@ -228,6 +236,8 @@ pub struct Log {
     pub w3c: bool,
     /// Logging, not streaming, stops while the file system has less than this left.
     pub free_space_floor: Size,
+    /// Path of the HTTP front end to which viewers of multicasts post their logs; empty: none.
+    pub sink: String,
 }
 
 impl Default for Log {
@@ -239,6 +249,7 @@ impl Default for Log {
             json: true,
             w3c: true,
             free_space_floor: Size::mib(256),
+            sink: "/wmsiislog.dll".to_owned(),
         }
     }
 }

@@ -3,8 +3,13 @@
 //!
 //! Labels are bounded: publishing point, protocol, core, reason; never a session or an address.
 
+mod archive;
+mod cast;
 mod exposition;
 mod process;
+
+pub use archive::{ArchiveCounters, ArchiveTotals};
+pub use cast::CastCounters;
 
 use crate::ops::config::POINT_COUNT_MAX;
 use crate::points::SourceFacts;
@@ -14,7 +19,7 @@ use protocols::machine::CoreId;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// A number that only goes up. One thread writes, any thread reads.
@@ -369,6 +374,10 @@ pub struct Metrics {
     origin: Instant,
     cores: Mutex<PerCore<CoreCounters>>,
     points: Mutex<BTreeMap<PointKey, PerCore<PointCounters>>>,
+    /// Those of senders that are no more go with them.
+    casts: Mutex<Vec<Weak<CachePadded<CastCounters>>>>,
+    /// They live as long as somebody records.
+    archives: Mutex<BTreeMap<Arc<str>, Weak<ArchiveCounters>>>,
     facts: Mutex<Facts>,
     /// What the broadcasts' sources do, by the points' names.
     sources: Mutex<BTreeMap<String, Arc<SourceFacts>>>,
@@ -389,6 +398,8 @@ impl Metrics {
             origin: Instant::now(),
             cores: Mutex::default(),
             points: Mutex::default(),
+            casts: Mutex::default(),
+            archives: Mutex::default(),
             facts: Mutex::default(),
             sources: Mutex::default(),
             log: CachePadded::default(),
@@ -419,6 +430,39 @@ impl Metrics {
         }
         let cores = points.entry(key).or_default();
         cores.entry(core.0).or_default().clone()
+    }
+
+    /// Counters for a sender to a group, which are shown as long as it keeps them. There are at most two
+    /// for each point, which bounds their labels.
+    pub fn cast(&self, point: &str, protocol: &'static str) -> Arc<CachePadded<CastCounters>> {
+        let counters = Arc::new(CachePadded::new(CastCounters::new(point, protocol)));
+        let mut casts = lock(&self.casts);
+        casts.retain(|cast| cast.strong_count() > 0);
+        casts.push(Arc::downgrade(&counters));
+        counters
+    }
+
+    /// The counters of every sender to a group.
+    pub fn casts(&self) -> Vec<Arc<CachePadded<CastCounters>>> {
+        lock(&self.casts).iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// The counters of a point's recordings, made at the first call. To be kept; this takes a lock.
+    pub fn archive(&self, point: &str) -> Arc<ArchiveCounters> {
+        let mut archives = lock(&self.archives);
+        if let Some(counters) = archives.get(point).and_then(Weak::upgrade) {
+            return counters;
+        }
+        archives.retain(|_, counters| counters.strong_count() > 0);
+        let counters = Arc::default();
+        archives.insert(point.into(), Arc::downgrade(&counters));
+        counters
+    }
+
+    /// What a point's recordings do, if it is recorded.
+    pub fn archive_totals(&self, point: &str) -> Option<ArchiveTotals> {
+        let counters = lock(&self.archives).get(point).and_then(Weak::upgrade);
+        counters.map(|counters| counters.totals())
     }
 
     /// Drop a removed point's series. Counters that are still held go on uncounted.

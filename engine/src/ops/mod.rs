@@ -7,4 +7,4 @@ pub mod config;
 pub mod log;
 pub mod metrics;
 pub mod startup;
-mod sys;
+pub(crate) mod sys;

@@ -2,6 +2,7 @@
 //! that a start that cannot work fails with one line that says what is wrong and how to mend it.
 
 mod files;
+mod groups;
 mod kernel;
 mod net;
 
@@ -107,6 +108,7 @@ pub fn check(config: &Config, scope: Scope) -> Report {
     findings.extend(kernel::memory(config));
     findings.extend(net::listeners(config, scope.ports));
     findings.extend(files::points(config));
+    findings.extend(groups::groups(config));
     findings.extend(files::users(config));
     findings.extend(files::directories(config));
     findings.sort_by_key(|f| std::cmp::Reverse(f.severity));

@@ -105,7 +105,7 @@ pub(super) fn allowed_cpus() -> Option<Vec<usize>> {
 }
 
 /// Bytes that an ordinary user may still write to the file system of a path.
-pub(super) fn free_space(path: &Path) -> Option<u64> {
+pub(crate) fn free_space(path: &Path) -> Option<u64> {
     let path = CString::new(path.as_os_str().as_bytes()).ok()?;
     // SAFETY: statvfs is a plain structure of integers, for which all zero is a value.
     let mut facts: libc::statvfs = unsafe { mem::zeroed() };

@@ -13,8 +13,8 @@ use protocols::asf::digest::object_starts;
 use protocols::asf::seek::{Hints, Seek, SeekStep, SeekTarget};
 use protocols::auth::{Challenge, Credentials};
 use protocols::content::{
-    Answer, Caching, Content, ContentId, Cue, CueRequest, Level, OpenRequest, Question, Recheck,
-    Refusal, Selection, Start, StreamInfo, StreamKind,
+    Answer, Caching, Content, ContentId, Cue, CueRequest, Level, OpenRequest, Protocol, Question,
+    Recheck, Refusal, Selection, Start, StreamInfo, StreamKind,
 };
 use protocols::rate::{grant, profile};
 use std::io;
@@ -102,7 +102,12 @@ async fn open(shard: &Rc<Shard>, mut request: OpenRequest) -> Result<Answer, Ref
     let refused = |reason: RefusedReason| shard.counters().refuse(reason);
     let credentials = request.credentials.take();
     let opened = open_inner(shard, &request, credentials).await;
-    if let Err((refusal, reason)) = &opened {
+    // Another server asks again and again for what is not there yet: that is no refusal.
+    let waits =
+        |refusal: &Refusal| request.protocol == Protocol::Msbd && *refusal == Refusal::Unavailable;
+    if let Err((refusal, reason)) = &opened
+        && !waits(refusal)
+    {
         refused(reason.unwrap_or(RefusedReason::from(*refusal)));
     }
     opened.map_err(|(refusal, _)| refusal)
@@ -119,17 +124,22 @@ async fn open_inner(
     request: &OpenRequest,
     credentials: Option<Credentials>,
 ) -> OpenResult<Answer> {
-    let Some(names) = segments(&request.path) else {
+    let Some(mut names) = segments(&request.path) else {
         return no(Refusal::NotFound);
     };
+    if names.is_empty() {
+        names.extend(shard.root().map(str::to_owned));
+    }
     let Some((name, rest)) = names.split_first() else {
         return Ok(document::overview(shard, request));
     };
     if let Some(point) = shard.point(name) {
-        return enter(shard, &point, credentials, async |user| {
-            open_point(shard, request, &point, rest, user).await
-        })
-        .await;
+        let go_on = async |user| open_point(shard, request, &point, rest, user).await;
+        return match request.protocol {
+            // No proofs can be given there; the list of addresses that may is what protects it.
+            Protocol::Msbd => go_on(None).await,
+            _ => enter(shard, &point, credentials, go_on).await,
+        };
     }
     // POINT.asx announces the point itself.
     let announced = name.strip_suffix(".asx").and_then(|name| shard.point(name));
@@ -140,7 +150,51 @@ async fn open_inner(
             })
             .await
         }
+        // POINT.nsc leads to its multicast group.
+        None if rest.is_empty() => match name.strip_suffix(".nsc").and_then(|n| shard.point(n)) {
+            Some(point) => {
+                enter(shard, &point, credentials, async |_| {
+                    station_of(shard, request, &point).await
+                })
+                .await
+            }
+            None => no(Refusal::NotFound),
+        },
         _ => no(Refusal::NotFound),
+    }
+}
+
+/// The station file of a point, once there is a header that it can list.
+// MSB-37, NSC-43
+async fn station_of(
+    shard: &Rc<Shard>,
+    request: &OpenRequest,
+    point: &Arc<Point>,
+) -> OpenResult<Answer> {
+    if point.config.multicast.is_none() {
+        return no(Refusal::NotFound);
+    }
+    if !point.config.enabled {
+        return no(Refusal::Unavailable);
+    }
+    let begun = rt::now();
+    let failures = point.failure_count();
+    loop {
+        match document::station(shard, request, point) {
+            Some(Ok(answer)) => return Ok(answer),
+            Some(Err(error)) => {
+                let name = &point.config.name;
+                tracing::error!(point = name, %error, "its station file cannot be written");
+                return no(Refusal::Internal);
+            }
+            None => {}
+        }
+        // Each call asks again for a source that does not run.
+        shard.feed_or_subscribe(point);
+        if point.failure_count() != failures || rt::now().since(begun) > FEED_PATIENCE {
+            return no(Refusal::Unavailable);
+        }
+        rt::sleep(Duration::from_millis(5)).await;
     }
 }
 
@@ -313,7 +367,7 @@ fn open_file(
                 facts.identity.size, facts.identity.mtime_ns
             )),
         },
-        file_size: Some(facts.identity.size),
+        file_size: Some(facts.size()),
         description: Arc::clone(&facts.description),
     };
     let rate = file.average_bit_rate(header.auto_select(None, point.config.auto_exclude));
@@ -339,7 +393,11 @@ fn admit(
     user: Option<Arc<str>>,
 ) -> OpenResult<Answer> {
     let player = if request.play {
-        let taken = shard.limiter().play(&point.limiter, u64::from(rate));
+        let (limiter, rate) = (shard.limiter(), u64::from(rate));
+        let taken = match request.protocol {
+            Protocol::Msbd => limiter.relay(&point.limiter, rate),
+            _ => limiter.play(&point.limiter, rate),
+        };
         match taken {
             Ok(player) => Some(player),
             Err(by) => return Err((Refusal::Busy, Some(reason_of(by)))),

@@ -1,9 +1,11 @@
 //! Small documents about points: announcements and the overview page.
 
 use super::Point;
+use crate::multicast;
 use crate::shard::Shard;
 use bytes::Bytes;
 use protocols::content::{Answer, OpenRequest};
+use protocols::nsc;
 use protocols::playlist::asx::{self, Announcement};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -32,7 +34,7 @@ pub fn announce(
     };
     let body = match paths.as_slice() {
         [one] => asx::announcement(&Announcement {
-            urls: &urls(shard, &host, one),
+            urls: &urls_of(shard, &host, point, one),
             title: Some(one.rsplit('/').next().unwrap_or(one)),
             ..Announcement::default()
         }),
@@ -52,6 +54,20 @@ pub fn announce(
         content_type: asx::CONTENT_TYPE,
         body: Bytes::from(body),
     }
+}
+
+/// The `.nsc` of a point that is sent to a group; `None` as long as it has no header to list.
+pub fn station(
+    shard: &Shard,
+    request: &OpenRequest,
+    point: &Point,
+) -> Option<Result<Answer, nsc::WriteError>> {
+    let station = multicast::station(point, &host_of(shard, request))?;
+    let body = multicast::file(&station);
+    Some(body.map(|body| Answer::Document {
+        content_type: nsc::CONTENT_TYPE,
+        body,
+    }))
 }
 
 /// A page with every point, for people who open the server in a browser.
@@ -81,6 +97,15 @@ pub fn overview(shard: &Shard, request: &OpenRequest) -> Answer {
         content_type: "text/html; charset=utf-8",
         body: Bytes::from(page),
     }
+}
+
+/// URLs of a point; the group first if it is sent to one: unicast is for those whom it does not reach.
+fn urls_of(shard: &Shard, host: &str, point: &Point, path: &str) -> Vec<String> {
+    let mut all = urls(shard, host, path);
+    if point.config.multicast.is_some() {
+        all.insert(0, format!("http://{host}{path}.nsc"));
+    }
+    all
 }
 
 /// URLs of a content, in the order in which players should try them.

@@ -112,7 +112,11 @@ impl LiveHome {
         cache: Rc<Cache>,
         now: Time,
     ) -> Result<(), asf::Error> {
-        self.files = Some(Reel::new(&self.point, place, file, cache, now)?);
+        let reel = Reel::new(&self.point, place, file, cache, now)?;
+        for tap in &mut self.taps {
+            tap.expect(reel.head(), now);
+        }
+        self.files = Some(reel);
         if self.plays_files_only() && (self.point.config.runs_always() || self.is_watched()) {
             self.air_files(now);
         }
@@ -128,9 +132,14 @@ impl LiveHome {
     }
 
     /// The file that was wanted, or none if it cannot be opened.
-    pub fn next_file(&mut self, place: usize, file: Option<Rc<AsfFile>>) {
+    pub fn next_file(&mut self, place: usize, file: Option<Rc<AsfFile>>, now: Time) {
         if let Some(reel) = &mut self.files {
             reel.give(place, file);
+            if let Some(head) = reel.next_head() {
+                for tap in &mut self.taps {
+                    tap.expect(head, now);
+                }
+            }
         }
     }
 

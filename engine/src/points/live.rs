@@ -81,6 +81,8 @@ pub struct BatchPacket {
     pub send_time: u32,
     /// ms.
     pub duration: u16,
+    /// A looped file begins again with it.
+    pub turn: bool,
     start: u32,
     end: u32,
 }
@@ -96,9 +98,15 @@ pub struct Batch {
 pub struct BatchBuilder {
     packets: Vec<BatchPacket>,
     bytes: BytesMut,
+    turn: bool,
 }
 
 impl BatchBuilder {
+    /// With the next packet a looped file begins again.
+    pub fn turn(&mut self) {
+        self.turn = true;
+    }
+
     /// Append a copy of a packet, after `change` did its work on the copy.
     pub fn push<E>(
         &mut self,
@@ -118,6 +126,7 @@ impl BatchBuilder {
             number,
             send_time,
             duration,
+            turn: std::mem::take(&mut self.turn),
             start: start as u32,
             end: self.bytes.len() as u32,
         });
@@ -145,6 +154,13 @@ impl Batch {
         self.packets
             .iter()
             .map(|p| (p, &self.bytes[p.start as usize..p.end as usize]))
+    }
+
+    /// The packet in this place, from 0.
+    pub fn get(&self, index: usize) -> Option<(&BatchPacket, &[u8])> {
+        let packet = self.packets.get(index)?;
+        let bytes = self.bytes.get(packet.start as usize..packet.end as usize)?;
+        Some((packet, bytes))
     }
 
     /// Bytes of its packets.

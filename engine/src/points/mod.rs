@@ -13,10 +13,11 @@ mod tap;
 pub use airing::{Airing, SourceFacts};
 pub use answer::{answer, open_source, reason_of};
 pub use home::{LiveHome, Parcel};
-pub use live::{Batch, BatchBuilder, LiveFeed, LiveHead, LiveRing};
+pub use live::{Batch, BatchBuilder, BatchPacket, LiveFeed, LiveHead, LiveRing};
 pub use publish::{PointMaker, Publisher};
 pub use tap::Tap;
 
+use crate::multicast::StationSlot;
 use crate::ops::config::{PointConfig, PointKind, Source};
 use crate::policy::{Guard, Player, PointLimiter};
 use crate::source::{AsfFile, Root};
@@ -47,6 +48,8 @@ pub struct Point {
     pub push_guard: Option<Guard>,
     /// What its source does, if it is a broadcast.
     pub facts: Arc<SourceFacts>,
+    /// What its station file lists, if it is sent to a group.
+    pub station: StationSlot,
     /// Where its files are, once they are there.
     place: OnceLock<Place>,
     /// Why its source does not play.
@@ -144,6 +147,7 @@ impl Point {
             facts: Arc::default(),
             home: CoreId((id as usize % cores.max(1)) as u8),
             limiter: PointLimiter::new(config.limits.clone()),
+            station: StationSlot::default(),
             place: OnceLock::new(),
             failure: Mutex::default(),
             failure_count: AtomicU32::new(0),

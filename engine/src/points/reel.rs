@@ -168,6 +168,14 @@ impl Reel {
         };
     }
 
+    /// The header of the entry that comes next, once its file is open.
+    pub fn next_head(&self) -> Option<&Arc<LiveHead>> {
+        match &self.next {
+            Next::Ready(_, head) => Some(head),
+            Next::Unknown | Next::Opening(_) => None,
+        }
+    }
+
     fn turn(&mut self, end: Time, now: Time) -> Played {
         match std::mem::replace(&mut self.next, Next::Unknown) {
             Next::Ready(file, head) => {

@@ -7,6 +7,9 @@ use std::sync::Arc;
 /// Takes all that a live stream's home makes. Everything is called on the home's core and must not
 /// block.
 pub trait Tap {
+    /// An entry with this header may come later.
+    fn expect(&mut self, _head: &Arc<LiveHead>, _now: Time) {}
+
     /// A new entry begins.
     fn begin(&mut self, head: &Arc<LiveHead>, now: Time);
 

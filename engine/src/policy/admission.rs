@@ -33,6 +33,8 @@ pub struct Limiter {
     connects: Mutex<TokenBucket>,
     addresses: Vec<Mutex<HashMap<IpAddr, Address>>>,
     players: Usage,
+    /// Other servers that are served.
+    relays: Usage,
 }
 
 #[derive(Clone, Copy)]
@@ -65,6 +67,7 @@ pub struct Player {
     limiter: Arc<Limiter>,
     point: Arc<PointLimiter>,
     bits_per_second: u64,
+    relays: bool,
 }
 
 impl Limiter {
@@ -74,6 +77,7 @@ impl Limiter {
             connects: Mutex::new(bucket(limits.connection_rate, now)),
             addresses: (0..ADDRESS_SHARDS).map(|_| Mutex::default()).collect(),
             players: Usage::default(),
+            relays: Usage::default(),
             limits: RwLock::new(limits),
         })
     }
@@ -175,6 +179,36 @@ impl Limiter {
             limiter: Arc::clone(self),
             point: Arc::clone(point),
             bits_per_second,
+            relays: false,
+        })
+    }
+
+    /// Let another server in that relays what it gets. Limits of players, the point's among them, are not
+    /// about it.
+    ///
+    /// # Errors
+    /// The limit that is reached.
+    pub fn relay(
+        self: &Arc<Self>,
+        point: &Arc<PointLimiter>,
+        bits_per_second: u64,
+    ) -> Result<Player, RefusedBy> {
+        let limits = self.limits.read().unwrap_or_else(PoisonError::into_inner);
+        let each = limits.bandwidth_per_outgoing_distribution_connection;
+        if each.is_some_and(|max| bits_per_second > max.bits_per_second()) {
+            return Err(RefusedBy::Bandwidth);
+        }
+        let all = limits.aggregate_outgoing_distribution_bandwidth;
+        self.relays.take(
+            bits_per_second,
+            u64::from(limits.outgoing_distribution_connections),
+            all.map(|max| max.bits_per_second()),
+        )?;
+        Ok(Player {
+            limiter: Arc::clone(self),
+            point: Arc::clone(point),
+            bits_per_second,
+            relays: true,
         })
     }
 
@@ -248,6 +282,9 @@ impl Drop for Admission {
 
 impl Drop for Player {
     fn drop(&mut self) {
+        if self.relays {
+            return self.limiter.relays.give_back(self.bits_per_second);
+        }
         self.limiter.players.give_back(self.bits_per_second);
         self.point.usage.give_back(self.bits_per_second);
     }

@@ -8,6 +8,7 @@ mod alarm;
 mod datagram;
 mod doorbell;
 mod file;
+mod group;
 pub mod net;
 mod prefetch;
 mod send;
@@ -17,6 +18,7 @@ pub use alarm::{Alarm, Woken};
 pub use datagram::{BoundDatagrams, Datagrams, Flushed, Path, Volley, send_datagram};
 pub use doorbell::{Doorbell, DoorbellHandle};
 pub use file::{Block, ReadFile};
+pub use group::{GroupOptions, GroupRoute, GroupSocket, route_to_group, try_join};
 pub use prefetch::prefetch;
 pub use send::{
     Sent, duplicate, queued_bytes, send, set_send_buffer, set_user_timeout, shut_down,

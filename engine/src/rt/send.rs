@@ -85,6 +85,19 @@ pub(super) fn set_option(fd: RawFd, level: i32, name: i32, value: i32) -> io::Re
     }
 }
 
+/// Read a socket option that is a number.
+pub(super) fn get_option(fd: RawFd, level: i32, name: i32) -> io::Result<i32> {
+    let mut value: i32 = 0;
+    let mut len = size_of::<i32>() as libc::socklen_t;
+    // SAFETY: passes pointers to a live i32 and to its size.
+    let result =
+        unsafe { libc::getsockopt(fd, level, name, (&raw mut value).cast(), &raw mut len) };
+    match result {
+        0 => Ok(value),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Bytes that the kernel holds unsent or unacknowledged.
 pub fn queued_bytes(fd: RawFd) -> usize {
     let mut queued: libc::c_int = 0;

@@ -5,7 +5,7 @@ use crate::lanes::Lanes;
 use crate::ops::admin::{
     Added, Control, ControlError, InputStatus, PointState, PointStatus, Readiness,
 };
-use crate::ops::config::{Config, POINT_COUNT_MAX, PointConfig};
+use crate::ops::config::{Config, MsbdConfig, POINT_COUNT_MAX, PointConfig};
 use crate::ops::metrics::Metrics;
 use crate::points::{Point, PointMaker, SourceFacts};
 use crate::policy::Limiter;
@@ -101,6 +101,11 @@ impl Controller {
         self.tell_all(|| Message::Points(Arc::clone(&points)));
     }
 
+    /// Give a core a message, which comes back if its lane is full.
+    pub fn offer(&self, core: CoreId, message: Message) -> Result<(), Message> {
+        self.lanes.call(self.lanes.outside(), core, message)
+    }
+
     /// Send a message to every core.
     pub fn tell_all(&self, make: impl Fn() -> Message) {
         for core in 0..self.cores {
@@ -185,6 +190,7 @@ impl Controller {
             ("server", state.config.server != config.server),
             ("listen", state.config.listen != config.listen),
             ("log", state.config.log != config.log),
+            ("point.msbd", msbd_of(&state.config).ne(msbd_of(&config))),
         ];
         report.needs_restart = sections.iter().filter(|s| s.1).map(|s| s.0).collect();
         state.points = Arc::new(points);
@@ -205,8 +211,12 @@ impl Controller {
         let mut config = self.lock().config.clone();
         let added = edit(&mut config.points)?;
         if added != Added::Unchanged {
-            self.put_in_force(config)
+            let report = self
+                .put_in_force(config)
                 .map_err(|error| ControlError::Invalid(error.to_string()))?;
+            if !report.needs_restart.is_empty() {
+                tracing::warn!(point = name, sections = ?report.needs_restart, "changes here need a restart");
+            }
             tracing::info!(point = name, "points changed through the API");
         }
         Ok(added)
@@ -217,7 +227,8 @@ impl Controller {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn find(&self, name: &str) -> Option<Arc<Point>> {
+    /// The point of that name.
+    pub fn find(&self, name: &str) -> Option<Arc<Point>> {
         let state = self.lock();
         let named = |p: &&Arc<Point>| p.config.name == name;
         state.points.iter().find(named).cloned()
@@ -253,6 +264,12 @@ impl PointMaker for Controller {
             tracing::warn!(point = name, %error, "a point made by an encoder stays");
         }
     }
+}
+
+/// What is listened to from the start on.
+fn msbd_of(config: &Config) -> impl Iterator<Item = (&str, &MsbdConfig)> {
+    let points = config.points.iter();
+    points.filter_map(|p| Some((p.name.as_str(), p.msbd.as_ref()?)))
 }
 
 fn unusable(config: &PointConfig, error: std::io::Error) -> StartError {
@@ -315,6 +332,7 @@ impl Control for Controller {
                     error,
                     sessions,
                     input: point.is_broadcast().then(|| input_of(&point.facts)),
+                    archive: self.metrics.archive_totals(&point.config.name),
                 }
             })
             .collect();

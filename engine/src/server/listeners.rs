@@ -27,6 +27,8 @@ pub struct Sockets {
     pub mms_datagrams: Vec<BoundDatagrams>,
     /// RTSP.
     pub rtsp: Vec<Bound>,
+    /// MSBD, one for each point that has it.
+    pub msbd: Vec<Bound>,
     /// RTP and RTCP of RTSP sessions over UDP, if there are any.
     pub rtp: Option<RtpPair>,
 }
@@ -44,7 +46,8 @@ pub struct RtpPair {
 impl Sockets {
     /// Everything that connections are accepted on.
     pub fn listeners(&self) -> impl Iterator<Item = &Bound> {
-        self.http.iter().chain(&self.mms).chain(&self.rtsp)
+        let all = self.http.iter().chain(&self.mms).chain(&self.rtsp);
+        all.chain(&self.msbd)
     }
 }
 
@@ -83,6 +86,15 @@ pub fn bind(config: &Config, cores: usize) -> Result<(Vec<Sockets>, Addresses), 
         addresses.rtsp.push(listeners[0].local);
         for (core, listener) in sockets.iter_mut().zip(listeners) {
             core.rtsp.push(listener);
+        }
+    }
+    for point in &config.points {
+        let Some(msbd) = &point.msbd else { continue };
+        let listeners = listeners(msbd.listen, cores, &options)?;
+        let local = listeners[0].local;
+        addresses.msbd.push((point.name.clone(), local));
+        for (core, listener) in sockets.iter_mut().zip(listeners) {
+            core.msbd.push(listener);
         }
     }
     if config.listen.rtsp_udp && !addresses.rtsp.is_empty() {

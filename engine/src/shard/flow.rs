@@ -107,6 +107,7 @@ pub struct Turning<'a> {
 
 impl Flow {
     /// A flow of media packets from the one that the outlet has as next.
+    #[expect(clippy::too_many_arguments, reason = "one caller")]
     pub fn media(
         key: (u8, FlowId),
         conn: ConnId,
@@ -114,6 +115,7 @@ impl Flow {
         cache: &Rc<Cache>,
         filter: Filter,
         backward: bool,
+        whole: bool,
         outlet: Outlet,
     ) -> Flow {
         let streams = content.streams();
@@ -121,7 +123,7 @@ impl Flow {
         let filter = Box::new(filter);
         let supply = match content.supply() {
             crate::points::ContentSupply::Live(feed) => {
-                Supply::Live(Live::new(Rc::clone(feed), filter))
+                Supply::Live(Live::new(Rc::clone(feed), filter, whole))
             }
             crate::points::ContentSupply::File(file) => {
                 let rewind = backward.then(|| {
@@ -270,6 +272,12 @@ impl Flow {
                 return Pumped::Alive;
             }
             _ => self.pay_owed(t),
+        }
+        // Asked first: what waits to be taken may wait for ever.
+        if let Supply::Live(live) = &self.supply
+            && live.is_lost(&self.outlet)
+        {
+            return Pumped::Ended(FlowEnd::Lagged);
         }
         for _ in 0..STORES_PER_TURN_MAX {
             match self.outlet.drain_spill(t.now, t.core) {

@@ -268,6 +268,7 @@ impl Shard {
             &self.cache,
             filter,
             backward,
+            start.whole,
             outlet,
         );
         self.begin_flow(flow, now);

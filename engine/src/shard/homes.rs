@@ -1,6 +1,7 @@
 //! The live streams whose home is this core: opening them, what publishers send to them, moving them on.
 
 use super::{Message, Shard};
+use crate::multicast::casts_of;
 use crate::points::{LiveHome, Parcel, Point, Publisher, Tap, open_source};
 use crate::pull::Puller;
 use crate::rt;
@@ -121,6 +122,14 @@ impl Shard {
         if let Some(point) = point {
             self.ingest_at(point, &ingest.event);
         }
+    }
+
+    /// Something came from the program that runs the server.
+    pub(super) fn take_fed(self: &Rc<Self>, point: u32, event: &IngestEvent) {
+        if let Some(point) = self.point_by_id(point) {
+            self.ensure_home(&point);
+        }
+        self.ingest_at(point, event);
     }
 
     /// Something came from the source of a point. False if it is a header that cannot be broadcast.
@@ -254,7 +263,7 @@ impl Shard {
             let opened = open_source(&shard, &point, place).await;
             let opened = opened.map_err(|refusal| warn_skipped(&point, place, refusal));
             if let Some(home) = shard.homes.running.borrow_mut().get_mut(&point.id) {
-                home.next_file(place, opened.ok());
+                home.next_file(place, opened.ok(), rt::now());
             }
             shard.hurry();
         });
@@ -317,6 +326,13 @@ impl Shard {
         self.homes.tap_due.set(due.min());
     }
 
+    /// The core stops: what its streams have begun elsewhere is brought to an end.
+    pub(super) fn close_homes(&self) {
+        for (_, mut home) in self.homes.running.borrow_mut().drain() {
+            home.close(rt::now());
+        }
+    }
+
     /// A live stream ends: its point is gone, or its file.
     pub(super) fn close_home(self: &Rc<Self>, point: u32) {
         self.evict(point, Refusal::Unavailable);
@@ -365,6 +381,10 @@ fn warn_skipped(point: &Point, place: usize, why: Refusal) {
 }
 
 /// What else is done with a point's stream.
-fn taps_of(_shard: &Rc<Shard>, _point: &Arc<Point>) -> Vec<Box<dyn Tap>> {
-    Vec::new()
+fn taps_of(shard: &Rc<Shard>, point: &Arc<Point>) -> Vec<Box<dyn Tap>> {
+    let mut taps = casts_of(point, &shard.parts.metrics, shard.host(), rt::now());
+    let config = &point.config;
+    let archive = config.archive.as_ref();
+    taps.extend(archive.map(|to| shard.parts.archive.tap(&config.name, to)));
+    taps
 }

@@ -85,13 +85,14 @@ impl Journal {
     }
 
     /// A machine reports something. `running` is the record so far of the flow that a client's log
-    /// is about, if it still runs.
+    /// is about, if it still runs; `point` the one that a log without a flow names.
     pub fn report(
         &mut self,
         number: u8,
         report: Report,
         front: &Front,
         running: Option<LogRecord>,
+        point: Option<Arc<str>>,
     ) {
         match report {
             Report::ClientLog {
@@ -118,6 +119,7 @@ impl Journal {
                         ..record
                     },
                     None => LogRecord {
+                        point,
                         target,
                         user_agent,
                         session,

@@ -4,6 +4,7 @@ use super::conns::Given;
 use crate::points::{Batch, LiveHead, Point};
 use bytes::Bytes;
 use protocols::machine::{Channel, CoreId};
+use protocols::media::IngestEvent;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -20,6 +21,8 @@ pub enum Message {
     Subscribe(Arc<Point>, CoreId),
     /// To a point's home: no longer.
     Unsubscribe(u32, CoreId),
+    /// To a point's home: the program that runs the server is its source, and gives it this.
+    Fed(u32, IngestEvent),
     /// A connection whose session lives on the receiving core.
     Adopt(Box<Adopted>),
     /// A datagram whose session lives on the receiving core.

@@ -13,6 +13,7 @@ mod journal;
 mod message;
 mod outlet;
 mod ports;
+mod posted;
 mod pulls;
 mod spray;
 mod tick;
@@ -24,6 +25,7 @@ use homes::Homes;
 pub use message::{Adopted, Message};
 pub use wheel::TICK;
 
+use crate::archive::ArchiveHandle;
 use crate::front::Front;
 use crate::lanes::Lanes;
 use crate::ops::log::LogHandle;
@@ -57,6 +59,8 @@ pub struct ShardParts {
     pub metrics: Arc<Metrics>,
     /// Its end of the log.
     pub log: LogHandle,
+    /// Records points.
+    pub archive: ArchiveHandle,
     /// The limits that all cores share.
     pub limiter: Arc<Limiter>,
     /// The indexer.
@@ -69,6 +73,8 @@ pub struct ShardParts {
     pub mms_port: Option<u16>,
     /// Port of RTSP, if it is served.
     pub rtsp_port: Option<u16>,
+    /// The point that the path "/" names, if it names one.
+    pub root: Option<String>,
     /// Bytes that its cache may hold.
     pub cache_bytes: usize,
     /// Upper bound of each connection's send buffer, if the operator set one.
@@ -172,6 +178,11 @@ impl Shard {
         self.parts.rtsp_port
     }
 
+    /// The point that the path "/" names, if it names one.
+    pub fn root(&self) -> Option<&str> {
+        self.parts.root.as_deref()
+    }
+
     /// Its cache of files.
     pub fn cache(&self) -> &Rc<Cache> {
         &self.cache
@@ -211,9 +222,10 @@ impl Shard {
             Report::Refused { .. } => None,
         };
         let running = about.and_then(|flow| self.running_record((number, flow)));
+        let point = self.point_of_log(&report);
         self.journal
             .borrow_mut()
-            .report(number, report, front, running);
+            .report(number, report, front, running, point);
     }
 
     /// Write down that a peer broke the protocol.
@@ -291,11 +303,11 @@ impl Shard {
 
     /// A file was opened, or has changed.
     pub fn new_file(&self, key: FileKey, handle: File, facts: Arc<FileFacts>) -> Rc<AsfFile> {
-        let file = Rc::new(AsfFile {
-            id: self.fresh_id(),
+        let file = Rc::new(AsfFile::new(
+            self.fresh_id(),
             facts,
-            reader: rt::ReadFile::new(handle),
-        });
+            rt::ReadFile::new(handle),
+        ));
         let mut files = self.files.borrow_mut();
         if files.len() >= IDLE_FILES_MAX {
             let cache = &self.cache;

@@ -51,6 +51,7 @@ impl Shard {
         }
         self.leave_sources();
         self.drop_flows(rt::now());
+        self.close_homes();
         self.journal.borrow_mut().close();
     }
 
@@ -166,6 +167,7 @@ impl Shard {
             }
             Message::Subscribe(point, core) => self.subscribe(&point, core),
             Message::Unsubscribe(point, core) => self.unsubscribe(point, core),
+            Message::Fed(point, event) => self.take_fed(point, &event),
             Message::Adopt(adopted) => front::adopt(self, *adopted),
             Message::Datagram {
                 front,

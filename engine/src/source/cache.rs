@@ -1,7 +1,7 @@
 //! A core's cache of pieces of files: as read, and framed for a selection of streams. All
 //! sessions of a file share them; the page cache is the second level.
 
-use super::file::AsfFile;
+use super::file::{AsfFile, Growth};
 use crate::ops::metrics::CoreCounters;
 use crate::ring::Chunk;
 use crate::rt;
@@ -155,7 +155,7 @@ impl Cache {
         if let Some(State::Held(raw)) = self.raw.borrow().get(&(file.id, chunk)) {
             let framed = Rc::new(RefCell::new(frame(file, &raw.piece, variant)));
             let raw_is_partial = raw.piece.count() < file.packets_per_chunk();
-            if !raw_is_partial || !file.facts.growing {
+            if !raw_is_partial || !file.is_growing() {
                 self.keep_framed(key, Ok(Rc::clone(&framed)));
             }
             return Piece::Ready(framed);
@@ -276,13 +276,17 @@ async fn read(file: &AsfFile, chunk: u32) -> io::Result<RawChunk> {
     let first = file.chunk_start(chunk);
     let packet_size = file.packet_size() as usize;
     let wanted = file.packets_per_chunk() as usize * packet_size;
-    let end_of_data = file.offset_of(file.facts.packet_count);
     let offset = file.offset_of(first);
-    let len = if file.facts.growing {
-        wanted
-    } else {
-        wanted.min(usize::try_from(end_of_data.saturating_sub(offset)).unwrap_or(0))
+    let len = match file.growth() {
+        Growth::Promised => wanted,
+        Growth::Finished(count) | Growth::Recording(count) => {
+            let left = file.offset_of(count).saturating_sub(offset);
+            wanted.min(usize::try_from(left).unwrap_or(usize::MAX))
+        }
     };
+    if len == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
     let block = file.reader.read_at(offset, len).await?;
     if block.len() < packet_size {
         return Err(io::ErrorKind::UnexpectedEof.into());

@@ -8,7 +8,8 @@ use protocols::asf::file_index::{IndexObject, OBJECT_HEAD, ObjectHead, SimpleInd
 use protocols::asf::index::{Stamp, header_hash};
 use protocols::asf::{self, Header, KeyIndex};
 use protocols::content::StreamInfo;
-use std::fs::File;
+use std::cell::Cell;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
@@ -35,8 +36,10 @@ pub struct FileFacts {
     pub header: Header,
     /// Whole packets that were in the file when it was opened.
     pub packet_count: u32,
-    /// True if the file may still be written: its header promises more, or does not say.
-    pub growing: bool,
+    /// What was known of its end when it was opened.
+    pub growth: Growth,
+    /// To look again, if it is being recorded.
+    recording: Option<File>,
     /// Streams, with measured rates where the header has none.
     pub streams: Arc<[StreamInfo]>,
     /// Title, author and so on.
@@ -47,6 +50,72 @@ pub struct FileFacts {
     pub simple_index: Vec<SimpleIndex>,
     /// The file's own Index Object: likewise.
     pub index_object: Option<IndexObject>,
+}
+
+/// Whether more comes of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Growth {
+    /// No: it has so many packets.
+    Finished(u32),
+    /// It is locked by who records it, and its header tells of so many packets, which are there.
+    Recording(u32),
+    /// Its header promises more than is there, or does not say: it is being copied, or what wrote it
+    /// broke off. What can be read is there.
+    Promised,
+}
+
+impl FileFacts {
+    /// True if more may come.
+    pub fn is_growing(&self) -> bool {
+        !matches!(self.growth, Growth::Finished(_))
+    }
+
+    /// Bytes of a consistent file: up to the packets that the header tells of while they are recorded.
+    pub fn size(&self) -> u64 {
+        match self.growth {
+            Growth::Recording(count) => self.header.packet_offset(count),
+            _ => self.identity.size,
+        }
+    }
+
+    /// Look again at a file that is being recorded. Blocks on the disk.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn look_again(&self) -> io::Result<Growth> {
+        let Some(file) = &self.recording else {
+            return Ok(self.growth);
+        };
+        // In this order: what was written before the lock went is seen.
+        let recorded = is_recorded(file);
+        let mut head = [0; asf::header::DATA_HEAD];
+        let at = self.header.blob_len() - head.len() as u64;
+        file.read_exact_at(&mut head, at)?;
+        let size = u64::from(self.header.packet_size());
+        let room = file
+            .metadata()?
+            .len()
+            .saturating_sub(self.header.blob_len())
+            / size;
+        let told = asf::recording::packets_stated(&head).min(room);
+        let count = u32::try_from(told).unwrap_or(u32::MAX);
+        Ok(match recorded {
+            true => Growth::Recording(count),
+            false => Growth::Finished(count),
+        })
+    }
+}
+
+/// True if somebody holds the lock that a recording has while it grows.
+fn is_recorded(file: &File) -> bool {
+    match file.try_lock_shared() {
+        Ok(()) => {
+            let _ = file.unlock();
+            false
+        }
+        Err(TryLockError::WouldBlock) => true,
+        Err(TryLockError::Error(_)) => false,
+    }
 }
 
 /// Identity and state of a file.
@@ -122,6 +191,12 @@ fn read_facts(
     identity: Identity,
     indexing: &Indexing,
 ) -> Result<FileFacts, OpenError> {
+    let recording = is_recorded(file).then(|| file.try_clone()).transpose()?;
+    // A recording has grown since its state was taken; what its header tells is there by now.
+    let size = match recording {
+        Some(_) => None,
+        None => Some(identity.size),
+    };
     let mut fixed = [0u8; asf::FIXED_HEAD];
     file.read_exact_at(&mut fixed, 0)?;
     let blob_len = asf::header_len(&fixed)?;
@@ -134,8 +209,9 @@ fn read_facts(
     let mut blob = vec![0u8; blob_len as usize];
     file.read_exact_at(&mut blob, 0)?;
     let header = Header::parse(&blob)?;
+    let size = size.map_or_else(|| file.metadata().map(|meta| meta.len()), Ok)?;
     let packet_size = u64::from(header.packet_size());
-    let present = (identity.size - blob_len) / packet_size;
+    let present = size.saturating_sub(blob_len) / packet_size;
     let promised = header
         .packet_count()
         .filter(|count| *count > 0)
@@ -144,20 +220,30 @@ fn read_facts(
             data.map(|size| size / packet_size)
                 .filter(|count| *count > 0)
         });
-    let packet_count = header.packets_in(identity.size);
-    let growing = promised.is_none_or(|promised| promised > present);
-    if packet_count == 0 && !growing {
+    let packet_count = header.packets_in(size);
+    let growth = match promised {
+        _ if recording.is_some() => Growth::Recording(packet_count),
+        Some(promised) if promised <= present => Growth::Finished(packet_count),
+        _ => Growth::Promised,
+    };
+    if packet_count == 0 && growth == Growth::Finished(0) {
         return Err(OpenError::Empty);
     }
     let data_end = blob_len + u64::from(packet_count) * packet_size;
-    let (simple_index, index_object) = read_indexes(file, data_end, identity.size);
+    let (simple_index, index_object) = match recording {
+        Some(_) => Default::default(),
+        None => read_indexes(file, data_end, identity.size),
+    };
     let stamp = Stamp {
         file_size: identity.size,
         mtime_ns: identity.mtime_ns,
         header_hash: header_hash(&blob),
         data_packets: u64::from(packet_count),
     };
-    let index = indexing.index_for(file, path, &header, blob_len, stamp);
+    let index = match recording {
+        Some(_) => indexing.index_so_far(file, identity.node, &header, packet_count),
+        None => indexing.index_for(file, path, &header, stamp),
+    };
     let description = header.description().into();
     let mut streams = header.streams();
     if let Some(index) = index.get() {
@@ -169,7 +255,8 @@ fn read_facts(
         blob: Bytes::from(blob),
         header,
         packet_count,
-        growing,
+        growth,
+        recording,
         streams: streams.into(),
         description,
         index,
@@ -215,9 +302,35 @@ pub struct AsfFile {
     pub facts: Arc<FileFacts>,
     /// Its bytes.
     pub reader: ReadFile,
+    growth: Cell<Growth>,
 }
 
 impl AsfFile {
+    /// An open file.
+    pub fn new(id: u64, facts: Arc<FileFacts>, reader: ReadFile) -> AsfFile {
+        AsfFile {
+            id,
+            growth: Cell::new(facts.growth),
+            facts,
+            reader,
+        }
+    }
+
+    /// What is known of its end by now.
+    pub fn growth(&self) -> Growth {
+        self.growth.get()
+    }
+
+    /// See [`FileFacts::look_again`].
+    pub fn set_growth(&self, growth: Growth) {
+        self.growth.set(growth);
+    }
+
+    /// True if more may come.
+    pub fn is_growing(&self) -> bool {
+        !matches!(self.growth(), Growth::Finished(_))
+    }
+
     /// Size of every packet.
     pub fn packet_size(&self) -> u32 {
         self.facts.header.packet_size()

@@ -28,6 +28,8 @@ pub struct LoopSource {
     number: u32,
     /// End of what was sent on this turn, in the file's own time, ms.
     turn_end: u32,
+    /// The next packet is the first one of another turn.
+    turned: bool,
     caught_up: bool,
     failed: bool,
     /// Once only.
@@ -47,6 +49,7 @@ impl LoopSource {
             next: 0,
             number: 0,
             turn_end: 0,
+            turned: false,
             caught_up: false,
             failed: false,
             single: false,
@@ -91,6 +94,7 @@ impl LoopSource {
         self.shift = elapsed.as_millis() as u32;
         self.next = 0;
         self.turn_end = 0;
+        self.turned = false;
     }
 
     /// Append the packets that are due by `now`.
@@ -134,6 +138,9 @@ impl LoopSource {
                 return;
             }
             let shift = self.shift;
+            if std::mem::take(&mut self.turned) {
+                batch.turn();
+            }
             batch.push(self.number, due, duration, packet, |copy| {
                 asf::retime(copy, packet_size, shift)
             });
@@ -150,6 +157,7 @@ impl LoopSource {
         self.shift = self.shift.wrapping_add(length);
         self.next = 0;
         self.turn_end = 0;
+        self.turned = true;
     }
 
     fn turn_length(&self) -> Duration {

@@ -8,7 +8,7 @@ mod looped;
 mod path;
 
 pub use cache::{Cache, Piece, RawChunk, Variant};
-pub use file::{AsfFile, CHUNK_BYTES, FileFacts, OpenError, average_bit_rate, open_facts};
+pub use file::{AsfFile, CHUNK_BYTES, FileFacts, Growth, OpenError, average_bit_rate, open_facts};
 pub use indexing::Indexing;
 pub use intake::Intake;
 pub use looped::LoopSource;

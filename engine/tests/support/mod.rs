@@ -9,8 +9,10 @@ pub mod asf;
 #[path = "../../../protocols/tests/asf_build/mod.rs"]
 mod asf_build;
 pub mod client;
+pub mod group;
 pub mod machine;
 pub mod mms;
+pub mod net;
 pub mod push;
 pub mod rtsp;
 

@@ -11,6 +11,9 @@ pub const OBJECT_HEAD: usize = 24;
 /// Largest index object that is read; larger ones are passed over.
 pub const INDEX_LEN_MAX: u64 = 64 << 20;
 
+/// Bytes of a Simple Index before its entries.
+const SIMPLE_HEAD: usize = 56;
+
 /// Offset in an Index Object that means "no entry".
 const NO_ENTRY: u32 = u32::MAX;
 
@@ -68,7 +71,7 @@ pub struct SimpleIndex {
 }
 
 /// See [`SimpleIndex`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SimpleEntry {
     /// Packet with the start of the key frame.
     pub packet: u32,
@@ -108,6 +111,24 @@ impl SimpleIndex {
             })
         };
         read(&mut r).map_err(|e: Error| e.within(guid::SIMPLE_INDEX_OBJECT))
+    }
+
+    /// The object, head included.
+    pub fn encode(&self) -> Vec<u8> {
+        let count = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
+        let size = SIMPLE_HEAD as u64 + u64::from(count) * 6;
+        let mut out = Vec::with_capacity(size as usize);
+        out.extend_from_slice(&guid::SIMPLE_INDEX_OBJECT.0);
+        out.extend_from_slice(&size.to_le_bytes());
+        out.extend_from_slice(&self.file_id.0);
+        out.extend_from_slice(&self.interval_hns.to_le_bytes());
+        out.extend_from_slice(&self.packets_max.to_le_bytes());
+        out.extend_from_slice(&count.to_le_bytes());
+        for entry in self.entries.iter().take(count as usize) {
+            out.extend_from_slice(&entry.packet.to_le_bytes());
+            out.extend_from_slice(&entry.count.to_le_bytes());
+        }
+        out
     }
 
     /// Packets of the entry for a time and, behind it, of the `more` different ones before it.

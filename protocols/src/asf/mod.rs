@@ -23,6 +23,7 @@ mod object_readers;
 pub mod objects;
 pub mod packet;
 mod read;
+pub mod recording;
 pub mod retime;
 pub mod rewrite;
 pub mod seek;

@@ -40,11 +40,7 @@ pub fn broadcast_blob(blob: &[u8], file_id: Option<[u8; 16]>) -> Result<Vec<u8>,
         .get(..header.blob_len() as usize)
         .unwrap_or(blob)
         .to_vec();
-    let at = header
-        .objects()
-        .iter()
-        .find(|o| o.guid == guid::FILE_PROPERTIES_OBJECT)
-        .map_or(FIXED_HEAD, |o| o.offset as usize);
+    let at = file_properties_at(&header);
     let flags = header.file_properties().flags & !2 | 1;
     put(&mut out, at, field::SIZES, &[0; 40]);
     put(&mut out, at, field::FLAGS, &flags.to_le_bytes());
@@ -61,6 +57,28 @@ pub fn broadcast_blob(blob: &[u8], file_id: Option<[u8; 16]>) -> Result<Vec<u8>,
         put(&mut out, data, field::DATA_FILE_ID, &id);
     }
     Ok(out)
+}
+
+/// Where the File Properties object begins in a blob.
+pub(super) fn file_properties_at(header: &Header) -> usize {
+    header
+        .objects()
+        .iter()
+        .find(|o| o.guid == guid::FILE_PROPERTIES_OBJECT)
+        .map_or(FIXED_HEAD, |o| o.offset as usize)
+}
+
+/// Make a header one of content on demand: no broadcast, and seekable.
+///
+/// # Errors
+/// As [`Header::parse`].
+// ASF-07
+pub(super) fn put_on_demand_flags(blob: &mut [u8]) -> Result<(), Error> {
+    let header = Header::parse(blob)?;
+    let flags = header.file_properties().flags & !1 | 2;
+    let at = file_properties_at(&header);
+    put(blob, at, field::FLAGS, &flags.to_le_bytes());
+    Ok(())
 }
 
 /// The header that sends a player from before version 7 to another URL: a `FILENAME` script
@@ -164,7 +182,7 @@ fn object(guid: Guid, body: &[u8]) -> Vec<u8> {
 }
 
 /// Overwrite a field of the object at `at`.
-fn put(out: &mut [u8], at: usize, field: std::ops::Range<usize>, value: &[u8]) {
+pub(super) fn put(out: &mut [u8], at: usize, field: std::ops::Range<usize>, value: &[u8]) {
     if let Some(place) = out.get_mut(at + field.start..at + field.end) {
         place.copy_from_slice(value);
     }

@@ -5,9 +5,13 @@
 //! from them, so what is lost on the way is made good by a parity packet per *cycle* of packets.
 
 pub mod fec;
+pub mod fuzz;
 pub mod pacing;
 pub mod packet;
+pub mod receiver;
+pub mod sap;
 pub mod sender;
 
 pub use pacing::Pacing;
+pub use receiver::{Receiver, ReceiverConfig};
 pub use sender::{Sender, SenderConfig};

@@ -151,6 +151,17 @@ pub fn put_head(id: u32, stream: StreamId, asf_len: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(&size.to_le_bytes());
 }
 
+/// Clear what the error-correction data of an ASF packet say: it meant something to its group only, and
+/// some players skip packets whose data differ.
+// MSB-31, MSB-67
+pub fn clear_correction(asf: &mut [u8]) {
+    if let Some(flags) = asf.first().copied().filter(|flags| flags & 0x80 != 0)
+        && let Some(data) = asf.get_mut(1..1 + usize::from(flags & 0x0F))
+    {
+        data.fill(0);
+    }
+}
+
 /// How much later `id` is than `from`; negative if earlier.
 // MSB-72
 pub const fn distance(from: u32, id: u32) -> i32 {

@@ -106,6 +106,12 @@ impl Sender {
         &self.formats
     }
 
+    /// An entry with this header may come: it gets an id now, so that a station file can list it in time.
+    // MSB-37, NSC-30
+    pub fn expect(&mut self, header: &Bytes) -> u16 {
+        self.formats.id(header)
+    }
+
     /// wStreamID of the entry that runs.
     pub fn stream(&self) -> Option<StreamId> {
         self.stream
@@ -159,14 +165,7 @@ impl Sender {
         out.clear();
         packet::put_head(self.next_id, stream, asf.len(), out);
         out.extend_from_slice(asf);
-        // Whatever a source's own transport wrote there means nothing here.
-        if let Some(flags) = asf.first().filter(|flags| *flags & 0x80 != 0) {
-            let data = usize::from(flags & 0x0F);
-            let from = HEAD_LEN + 1;
-            if let Some(bytes) = out.get_mut(from..from + data) {
-                bytes.fill(0);
-            }
-        }
+        packet::clear_correction(out.get_mut(HEAD_LEN..).unwrap_or_default());
     }
 }
 

@@ -63,6 +63,7 @@ pub fn server(bytes: &[u8]) {
         allow: vec![Prefix::of(IpAddr::V4(Ipv4Addr::LOCALHOST))],
         group: Some(SocketAddrV4::new(Ipv4Addr::new(239, 192, 1, 2), 17_000)),
         announced: true,
+        switch_eos: true,
     };
     let mut server = Server::new(Config::new(vec![port]));
     let (conn, now) = (ConnId(1), Time(1_000_000));

@@ -191,6 +191,9 @@ fn merge(entry: Option<&Entry>, facts: &ServerFacts<'_>) -> Entry {
     line.set(Field::SContentPath, facts.content_path);
     // The path only; the whole URL has a column of its own.
     let stem = line.get(Field::CsUriStem).unwrap_or(facts.url).to_owned();
+    if line.get(Field::CsUrl).is_none() && names_group(&stem) {
+        line.set(Field::CsUrl, &stem);
+    }
     line.set(Field::CsUriStem, path_of(&stem));
     fill(&mut line, facts, entry.is_none_or(|e| e.defects.invalid));
     line
@@ -236,7 +239,17 @@ fn json_value<'a>(line: &'a Entry, field: Field, facts: &ServerFacts<'_>) -> Opt
     })
 }
 
+// WMLOG-17
+fn names_group(url: &str) -> bool {
+    url.get(..7)
+        .is_some_and(|scheme| scheme.eq_ignore_ascii_case("asfm://"))
+}
+
 fn path_of(url: &str) -> &str {
+    // A group has no path, its address is all there is.
+    if names_group(url) {
+        return url;
+    }
     let Some((_, rest)) = url.split_once("://") else {
         return url.split('?').next().unwrap_or(url);
     };

@@ -5,7 +5,7 @@ use super::value;
 use super::{Entry, Kind};
 
 /// What a web server's log resource is sent in front of the line.
-pub(super) const WEB_PREFIX: &str = "MX_STATS_LogLine:";
+pub(crate) const WEB_PREFIX: &str = "MX_STATS_LogLine:";
 
 const COMMON: usize = 44;
 /// Column of `cs-User-Agent`, the one field in which raw white space is found.

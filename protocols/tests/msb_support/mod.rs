@@ -2,6 +2,8 @@
 
 #![allow(dead_code)]
 
+pub mod air;
+
 /// The header of 10.1.
 pub const S1: &str = "\
     30 26 B2 75 8E 66 CF 11 A6 D9 00 AA 00 62 CE 6C 14 01 00 00 00 00 00 00 03 00 00 00 01 02 A1 DC \
@@ -71,4 +73,32 @@ pub const REPAIRED: &str = "\
 pub fn hex(text: &str) -> Vec<u8> {
     let byte = |pair: &str| u8::from_str_radix(pair, 16).expect("a pair of digits");
     text.split_whitespace().map(byte).collect()
+}
+
+/// Bytes of every packet of [`media`].
+pub const PACKET_SIZE: u32 = 64;
+
+/// So many packets of the header's stream, each of another length, as a sender gets them.
+pub fn media(count: u32) -> Vec<Vec<u8>> {
+    (0..count)
+        .map(|n| trimmed(&whole(n, (n * 7 % 34 + 1) as u8)))
+        .collect()
+}
+
+/// A packet of full size with so many bytes of media.
+pub fn whole(n: u32, len: u8) -> Vec<u8> {
+    let mut packet = vec![0x82, 0, 0, 0x08, 0x5D, 37 - len];
+    packet.extend_from_slice(&(n * 100).to_le_bytes());
+    packet.extend_from_slice(&[100, 0, 0x81, n as u8, 0, 0, 0, 0, 8, len, 0, 0, 0]);
+    packet.extend_from_slice(&(n * 100).to_le_bytes());
+    packet.extend((0..len).map(|at| at.wrapping_mul(31) ^ n as u8 | 1));
+    packet.resize(PACKET_SIZE as usize, 0);
+    packet
+}
+
+/// Without its padding.
+pub fn trimmed(packet: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    protocols::asf::trim::trim(packet, PACKET_SIZE, &mut out).expect("a packet");
+    out
 }

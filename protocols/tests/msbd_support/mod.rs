@@ -195,6 +195,7 @@ pub fn port(port: u16, path: &str, group: Option<&str>) -> Port {
         allow: vec!["192.0.2.0/24".parse::<Prefix>().expect("a prefix")],
         group: group.map(|g| g.parse::<SocketAddrV4>().expect("a group")),
         announced: group.is_some(),
+        switch_eos: true,
     }
 }
 

@@ -3,6 +3,7 @@
 mod player;
 mod save;
 mod seen;
+mod station;
 
 use crate::datagrams::Interface;
 use crate::driver::Driver;
@@ -34,8 +35,8 @@ const ATTEMPT_COUNT_MAX: usize = 32;
 /// Arguments of `probe`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// mms://, mmst://, mmsu://, rtsp://, rtspt://, rtspu://, http://, mmsh:// or msbd:// URL, or an .asx file
-    /// or URL
+    /// mms://, mmst://, mmsu://, rtsp://, rtspt://, rtspu://, http://, mmsh:// or msbd:// URL, or an
+    /// .asx or .nsc file or URL
     ///
     /// mms:// is MMS over TCP, as mmst:// is, and HTTP if nobody speaks MMS there; mmsu:// is MMS with media
     /// in datagrams. rtspt:// is RTSP with media on the connection, rtspu:// in datagrams; with rtsp:// it
@@ -111,12 +112,16 @@ pub fn run(args: &Args, output: Output) -> Answer {
     let mut waiting = first_urls(&args.url)?;
     let mut playback = None;
     let mut attempts = 0;
+    let mut rolled_over = Vec::new();
     while let Some((url, depth)) = waiting.pop() {
         attempts += 1;
         if attempts > ATTEMPT_COUNT_MAX {
             return Err(format!("{}: too many references", args.url));
         }
-        let mut played = play(args, &url, output)?;
+        let mut played = match station::names_one(&url) {
+            true => station::play(args, &url, output)?,
+            false => play(args, &url, output)?,
+        };
         if let Some(other) = over_http(&url, &played) {
             let second = play(args, &other, output)?;
             if second.server.is_some() || second.announcement.is_some() {
@@ -133,6 +138,11 @@ pub fn run(args: &Args, output: Output) -> Answer {
                     .map(|u| (u, depth + 1)),
             );
         }
+        // Where a group is silent, its content is elsewhere.
+        if let Some(next) = played.rolls_over.take().filter(|_| depth < DEPTH_MAX) {
+            rolled_over.push(next.clone());
+            waiting.push((next, depth + 1));
+        }
         let fine = played.packets > 0 && played.failed.is_none();
         let is_announcement = played.announcement.is_some();
         playback = Some(played);
@@ -140,9 +150,10 @@ pub fn run(args: &Args, output: Output) -> Answer {
             break;
         }
     }
-    let Some(playback) = playback else {
+    let Some(mut playback) = playback else {
         return Err(format!("{}: lists nothing that can be played", args.url));
     };
+    playback.redirected_to.splice(0..0, rolled_over);
     output.print(&playback, Playback::text);
     if playback.server.is_none() && playback.packets == 0 && !playback.faults.is_empty() {
         return Err(playback.faults.join("; "));
@@ -152,7 +163,7 @@ pub fn run(args: &Args, output: Output) -> Answer {
 
 /// The URL, or those that a local announcement file lists, in reverse order.
 fn first_urls(url: &str) -> Result<Vec<(String, usize)>, String> {
-    if url.contains("://") {
+    if url.contains("://") || station::names_one(url) {
         return Ok(vec![(url.to_owned(), 0)]);
     }
     let bytes = super::read_file(Path::new(url), asx::BYTES_MAX as u64)?;
@@ -207,6 +218,7 @@ fn play(args: &Args, url: &str, output: Output) -> Result<Playback, String> {
     }
 }
 
+/// Plays until the end, or as long as is wanted.
 fn play_with<M: Player>(
     args: &Args,
     url: &str,
@@ -231,7 +243,13 @@ fn play_with<M: Player>(
         seen.take(now, &ingest.event);
         ControlFlow::Continue(())
     };
-    let mut fault = driver.run(Time::ZERO + limit, M::is_done, &mut each);
+    // What has to be waited for is not played yet.
+    let patience = Time::ZERO + driver.machine().patience();
+    let mut fault = driver.run(patience, |m| m.is_done() || m.has_begun(), &mut each);
+    if fault.is_none() {
+        let until = driver.now() + limit;
+        fault = driver.run(until, M::is_done, &mut each);
+    }
     if fault.is_none() {
         let now = driver.now();
         driver.machine().finish(now);
@@ -242,6 +260,7 @@ fn play_with<M: Player>(
         return Err(fault);
     }
     seen.transfer(driver.machine().pipelined(), driver.machine().transfer());
+    seen.multicast(driver.machine().multicast());
     let dropped = driver.dropped();
     let saved = saver.map(Saver::finish).transpose()?.flatten();
     Ok(seen.finish(dropped, driver.faults(), saved))

@@ -1,12 +1,12 @@
 //! `ringcast push`: an encoder without a codec. It pushes ASF to a publishing point over WMHTTP.
 
 mod feed;
-mod files;
+pub(super) mod files;
 mod live;
-mod reader;
+pub(super) mod reader;
 mod report;
 mod session;
-mod stop;
+pub(super) mod stop;
 
 use crate::output::{Answer, Output};
 use feed::Feed;

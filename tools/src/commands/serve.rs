@@ -45,6 +45,9 @@ pub fn start(config: &Config) -> Result<Server, String> {
     let addresses = server.addresses();
     tracing::info!(
         http = ?addresses.http,
+        mms = ?addresses.mms,
+        rtsp = ?addresses.rtsp,
+        msbd = ?addresses.msbd,
         admin = ?addresses.admin,
         cores = report.cpus.len(),
         cpus = ?report.cpus,

@@ -6,9 +6,11 @@
 //!
 //! A player that is not installed skips its tests, unless `CI` is set: then it fails them.
 
+mod archive;
 mod auth;
 mod cores;
 mod demo;
+mod encode;
 mod live;
 mod mms_control;
 mod mms_live;
@@ -16,6 +18,7 @@ mod mms_play;
 mod mms_refuse;
 mod mms_seek;
 mod mms_wire;
+mod multicast;
 mod on_demand;
 mod own_client;
 mod rtsp_live;

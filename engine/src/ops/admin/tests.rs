@@ -25,6 +25,7 @@ impl Control for Engine {
             error: None,
             sessions: 0,
             input: None,
+            archive: None,
         };
         points.iter().map(status).collect()
     }

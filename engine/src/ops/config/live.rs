@@ -120,10 +120,11 @@ pub struct MulticastConfig {
     /// How often to say that the sender is alive while there is nothing to send.
     #[serde(default = "default_beacon")]
     pub beacon: Span,
-    /// Where players post their logs; default: this server, if it has a name.
+    /// Where players post their logs; default: nowhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_url: Option<String>,
-    /// Where players go that hear nothing; default: this point over unicast, if the server has a name.
+    /// Where players go that hear nothing; default: this point over unicast, on the host that they had the
+    /// station file from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unicast_url: Option<String>,
     /// The address to be sent from is published, so that players can filter.

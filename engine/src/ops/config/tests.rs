@@ -172,6 +172,45 @@ fn names_of_points_are_safe_in_urls_paths_and_labels() {
 }
 
 #[test]
+fn a_source_may_be_a_list_of_files() {
+    let head = "[[point]]\nname = \"a\"\nkind = \"broadcast\"\n";
+    let read = |source: &str| {
+        let text = format!("{head}source = {source}\n");
+        Config::parse(&text, Path::new("/etc/x.toml")).map(|c| c.points[0].clone())
+    };
+    let two = read(r#"["a.wmv", "file:///srv/b.wmv"]"#).expect("a list");
+    assert_eq!(
+        two.source,
+        Source::Files(vec!["/etc/a.wmv".into(), "/srv/b.wmv".into()])
+    );
+    assert_eq!(two.source.to_string(), "/etc/a.wmv, /srv/b.wmv");
+    assert!(two.has_entries() && two.source.path().is_none());
+    // What is written is read as the same.
+    let written = toml::to_string(&two).expect("TOML");
+    let again = parse_point("a", &written, Path::new("")).expect("the same");
+    assert_eq!(again.source, two.source);
+    let one = read(r#"["a.wmv"]"#).expect("a list of one");
+    assert_eq!(one.source, Source::Path("/etc/a.wmv".into()));
+    assert!(!one.has_entries());
+    for (wrong, what) in [
+        ("[]", "empty list"),
+        (r#"["a.wmv", "push:"]"#, "files only"),
+        (r#"["a.wmv", ""]"#, "empty"),
+        ("7", "expected a source"),
+        ("[7]", "expected a source"),
+    ] {
+        let error = read(wrong).expect_err(wrong).to_string();
+        assert!(error.contains(what), "{wrong}: {error}");
+    }
+    let on_demand = "[[point]]\nname = \"a\"\nkind = \"on-demand\"\nsource = [\"a\", \"b\"]\n";
+    assert_eq!(problem(on_demand).key, "point[1].source");
+    let pushed = format!("{head}source = \"push:\"\nrepeat = false\n");
+    assert_eq!(problem(&pushed).key, "point[1].repeat");
+    let rootless = format!("[server]\nroot = \"b\"\n{head}source = \"x\"\n");
+    assert_eq!(problem(&rootless).key, "server.root");
+}
+
+#[test]
 fn live_sources_are_read_and_others_are_not_guessed_at() {
     let source = |text: &str| text.parse::<Source>();
     assert_eq!(source("push:"), Ok(Source::Push));
@@ -248,6 +287,58 @@ fn tables_of_live_points_are_checked() {
     let second = file.replace("\"a\"", "\"b\"");
     let both = problem(&format!("{file}{group}{second}{group}"));
     assert_eq!(both.key, "point[2].multicast.group");
+}
+
+#[test]
+fn the_log_sink_is_a_plain_path_that_hides_no_point() {
+    for sink in ["x", "/", "/a//b", "/a/", "/../x", "/a?b", "/a b", "/.x"] {
+        let p = problem(&format!("[log]\nsink = \"{sink}\"\n"));
+        assert_eq!((p.line, p.key.as_str()), (Some(2), "log.sink"), "{sink}");
+    }
+    let point = "[[point]]\nname = \"studio\"\nkind = \"broadcast\"\nsource = \"push:\"\n";
+    for sink in ["/studio", "/Studio/log", "/studio.nsc"] {
+        let p = problem(&format!("[log]\nsink = \"{sink}\"\n{point}"));
+        assert_eq!(p.key, "log.sink", "{sink}");
+        assert!(p.what.contains("\"studio\""), "{}", p.what);
+    }
+    for sink in ["", "/wmsiislog.dll", "/log/of/players"] {
+        let config = parse(&format!("[log]\nsink = \"{sink}\"\n{point}")).expect(sink);
+        assert_eq!(config.log.sink, sink);
+    }
+}
+
+#[test]
+fn urls_of_sources_are_checked() {
+    let listen = "[server]\nname = \"tv.example\"\n[listen]\nhttp = [\"0.0.0.0:80\"]\n\
+                  mms = [\"10.0.0.1:1755\"]\nrtsp = [\"127.0.0.1:8554\"]\n";
+    let with = |url: &str| {
+        format!("{listen}[[point]]\nname = \"a\"\nkind = \"broadcast\"\nsource = \"{url}\"\n")
+    };
+    for (url, what) in [
+        ("http://h:0/a", "the port is no number from 1 to 65535"),
+        ("http:///a", "no host"),
+        ("mms://h:x/a", "the port is no number from 1 to 65535"),
+        ("rtsp://[::1/a", "no host"),
+        ("rtsp://u:p@h/a", "must not hold a password"),
+        ("http://127.0.0.1/a", "is this point itself"),
+        ("http://localhost/A?x", "is this point itself"),
+        ("mms://10.0.0.1/a", "is this point itself"),
+        ("rtsp://tv.example:8554/a/b", "is this point itself"),
+    ] {
+        let p = problem(&with(url));
+        assert_eq!((p.line, p.key.as_str()), (Some(10), "point[1].source"));
+        assert!(p.what.contains(what), "{url}: {}", p.what);
+    }
+    for url in [
+        "http://127.0.0.1/b",
+        "http://127.0.0.1:81/a",
+        "http://10.0.0.1/a",
+        "mms://127.0.0.1/a",
+        "rtspt://10.0.0.1:8554/a",
+        "mmsh://[::1]:8080/a",
+    ] {
+        parse(&with(url)).unwrap_or_else(|e| panic!("{url}: {e}"));
+    }
 }
 
 #[test]

@@ -22,6 +22,8 @@ const LISTENER_COUNT_MAX: usize = 64;
 pub const POINT_COUNT_MAX: usize = 4096;
 /// Longest name of a publishing point, bytes.
 const POINT_NAME_BYTES_MAX: usize = 64;
+/// Longest path of the log sink, bytes.
+const SINK_BYTES_MAX: usize = 128;
 /// Longest realm, bytes.
 const REALM_BYTES_MAX: usize = 128;
 /// The shortest cadence: the base tick of the wheels.
@@ -31,6 +33,11 @@ const CADENCE_MIN: Span = Span::millis(5);
 pub(super) fn config(config: &Config) -> Vec<Complaint> {
     let mut found = Found::default();
     server(&config.server, &mut found);
+    if let Some(root) = &config.server.root
+        && config.point(root).is_none()
+    {
+        found.add("server.root", format!("\"{root}\" is the name of no point"));
+    }
     listen(&config.listen, &mut found);
     limits(&config.limits, &mut found);
     log(config, &mut found);
@@ -47,6 +54,8 @@ pub(super) fn config(config: &Config) -> Vec<Complaint> {
             p,
             &config.points[..i],
         ));
+        let key = format!("point[{}].source", i + 1);
+        live::not_from_itself(&key, p, config, &mut found);
     }
     found.0
 }
@@ -271,6 +280,43 @@ fn log(config: &Config, found: &mut Found) {
         Size(0),
         Size(1 << 44),
     );
+    sink(config, found);
+}
+
+/// What a sink is called, and that it hides no point.
+fn sink(config: &Config, found: &mut Found) {
+    let sink = &config.log.sink;
+    if sink.is_empty() {
+        return;
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/-_.".contains(c);
+    let named = |part: &str| !part.is_empty() && !part.starts_with('.');
+    let fine = sink.len() <= SINK_BYTES_MAX
+        && sink.chars().all(plain)
+        && sink
+            .strip_prefix('/')
+            .is_some_and(|p| p.split('/').all(named));
+    if !fine {
+        let what = format!(
+            "must be a path such as \"/wmsiislog.dll\" of at most {SINK_BYTES_MAX} letters, digits, \
+             \"-\", \"_\" and \".\", or empty for none"
+        );
+        return found.add("log.sink", what);
+    }
+    let first = sink.split('/').nth(1).unwrap_or_default();
+    let hides = |name: &str| {
+        [
+            name.to_owned(),
+            format!("{name}.asx"),
+            format!("{name}.nsc"),
+        ]
+        .iter()
+        .any(|url| url.eq_ignore_ascii_case(first))
+    };
+    if let Some(point) = config.points.iter().find(|p| hides(&p.name)) {
+        let what = format!("\"{sink}\" is a URL of the point \"{}\"", point.name);
+        found.add("log.sink", what);
+    }
 }
 
 fn point_at(prefix: &str, p: &PointConfig, others: &[PointConfig]) -> Vec<Complaint> {

@@ -1,9 +1,11 @@
 //! The text format of Prometheus: `# HELP`, `# TYPE`, samples; one family after the other.
 
 use super::{
-    CoreCounters, Counter, LATENESS_MS, Metrics, PointCounters, RefusedReason, lock, process,
+    ArchiveTotals, CastCounters, CoreCounters, Counter, LATENESS_MS, Lateness, Metrics,
+    PointCounters, RefusedReason, cast, lock, process,
 };
 use crate::points::{Airing, SourceFacts};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// All families.
@@ -13,7 +15,9 @@ pub(super) fn write(metrics: &Metrics) -> String {
     write_cores(metrics, &mut out);
     write_points(metrics, &mut out);
     write_sources(metrics, &mut out);
+    write_casts(metrics, &mut out);
     write_log(metrics, &mut out);
+    write_archives(metrics, &mut out);
     out
 }
 
@@ -336,38 +340,16 @@ fn write_points(metrics: &Metrics, out: &mut String) {
             let _ = writeln!(out, "ringcast_point_{name}{{{labels}}} {sum}");
         }
     }
+    let name = "ringcast_point_lateness_seconds";
     family(
         out,
-        "ringcast_point_lateness_seconds",
+        name,
         "histogram",
         "Time of a send minus the due time of its first packet.",
     );
     for ((point, protocol), cores) in &*points {
-        let labels = labels(point, protocol);
-        let bucket = |i: usize| -> u64 {
-            cores
-                .values()
-                .map(|c| Counter::get(&c.lateness.buckets[i]))
-                .sum()
-        };
-        let mut so_far = 0;
-        for (i, bound) in LATENESS_MS.iter().enumerate() {
-            so_far += bucket(i);
-            let bound = f64::from(*bound) / 1e3;
-            let _ = writeln!(
-                out,
-                "ringcast_point_lateness_seconds_bucket{{{labels},le=\"{bound}\"}} {so_far}"
-            );
-        }
-        so_far += bucket(LATENESS_MS.len());
-        let sum: u64 = cores.values().map(|c| c.lateness.sum_ms.get()).sum();
-        let sum = sum as f64 / 1e3;
-        let _ = writeln!(
-            out,
-            "ringcast_point_lateness_seconds_bucket{{{labels},le=\"+Inf\"}} {so_far}\n\
-             ringcast_point_lateness_seconds_sum{{{labels}}} {sum}\n\
-             ringcast_point_lateness_seconds_count{{{labels}}} {so_far}"
-        );
+        let each: Vec<&Lateness> = cores.values().map(|c| &c.lateness).collect();
+        histogram(out, name, &labels(point, protocol), &each);
     }
 }
 
@@ -427,6 +409,50 @@ fn write_sources(metrics: &Metrics, out: &mut String) {
     }
 }
 
+fn write_casts(metrics: &Metrics, out: &mut String) {
+    let senders = metrics.casts();
+    // While a point is replaced, the old one's sender may still be there beside the new one's.
+    let mut casts: BTreeMap<String, Vec<&CastCounters>> = BTreeMap::new();
+    for c in &senders {
+        let labels = format!("point=\"{}\",protocol=\"{}\"", escape(&c.point), c.protocol);
+        casts.entry(labels).or_default().push(c);
+    }
+    for (name, help, value) in cast::FAMILIES {
+        let name = format!("ringcast_multicast_{name}");
+        family(out, &name, "counter", help);
+        for (labels, each) in &casts {
+            let sum: u64 = each.iter().map(|c| value(c)).sum();
+            let _ = writeln!(out, "{name}{{{labels}}} {sum}");
+        }
+    }
+    let name = "ringcast_multicast_lateness_seconds";
+    let help = "Time of a packet's send to the group minus its due time.";
+    family(out, name, "histogram", help);
+    for (labels, each) in &casts {
+        let each: Vec<&Lateness> = each.iter().map(|c| &c.lateness).collect();
+        histogram(out, name, labels, &each);
+    }
+}
+
+fn histogram(out: &mut String, name: &str, labels: &str, each: &[&Lateness]) {
+    let bucket = |i: usize| -> u64 { each.iter().map(|l| Counter::get(&l.buckets[i])).sum() };
+    let mut so_far = 0;
+    for (i, bound) in LATENESS_MS.iter().enumerate() {
+        so_far += bucket(i);
+        let bound = f64::from(*bound) / 1e3;
+        let _ = writeln!(out, "{name}_bucket{{{labels},le=\"{bound}\"}} {so_far}");
+    }
+    so_far += bucket(LATENESS_MS.len());
+    let sum: u64 = each.iter().map(|l| l.sum_ms.get()).sum();
+    let sum = sum as f64 / 1e3;
+    let _ = writeln!(
+        out,
+        "{name}_bucket{{{labels},le=\"+Inf\"}} {so_far}\n\
+         {name}_sum{{{labels}}} {sum}\n\
+         {name}_count{{{labels}}} {so_far}"
+    );
+}
+
 fn write_log(metrics: &Metrics, out: &mut String) {
     let log = &metrics.log;
     for (name, kind, help, value) in [
@@ -463,6 +489,53 @@ fn write_log(metrics: &Metrics, out: &mut String) {
     ] {
         family(out, &format!("ringcast_log_{name}"), kind, help);
         let _ = writeln!(out, "ringcast_log_{name} {value}");
+    }
+}
+
+type ArchiveValue = fn(&ArchiveTotals) -> u64;
+
+const ARCHIVE_FAMILIES: &[(&str, &str, &str, ArchiveValue)] = &[
+    (
+        "bytes_total",
+        "counter",
+        "Bytes of media and indexes written to recordings.",
+        |t| t.bytes,
+    ),
+    ("files_total", "counter", "Recordings begun.", |t| t.files),
+    (
+        "dropped_packets_total",
+        "counter",
+        "Packets that were not recorded: the disk was too slow, or failed.",
+        |t| t.dropped,
+    ),
+    (
+        "errors_total",
+        "counter",
+        "Failures to write a recording.",
+        |t| t.errors,
+    ),
+    ("recording", "gauge", "1 while a file is written.", |t| {
+        u64::from(t.file.is_some())
+    }),
+    (
+        "file_bytes",
+        "gauge",
+        "Size of the file that is written, or was written last.",
+        |t| t.file_bytes,
+    ),
+];
+
+fn write_archives(metrics: &Metrics, out: &mut String) {
+    let archives: Vec<_> = lock(&metrics.archives)
+        .iter()
+        .filter_map(|(point, counters)| Some((escape(point), counters.upgrade()?.totals())))
+        .collect();
+    for (name, kind, help, value) in ARCHIVE_FAMILIES {
+        family(out, &format!("ringcast_archive_{name}"), kind, help);
+        for (point, totals) in &archives {
+            let n = value(totals);
+            let _ = writeln!(out, "ringcast_archive_{name}{{point=\"{point}\"}} {n}");
+        }
     }
 }
 
@@ -507,6 +580,28 @@ mod tests {
             congestion: vec![("0.0.0.0:80".into(), "cubic".into())],
         });
         metrics
+    }
+
+    #[test]
+    fn senders_to_groups_are_told_while_they_are_there() {
+        let metrics = filled();
+        let (old, new) = (metrics.cast("a", "msb"), metrics.cast("a", "msb"));
+        old.datagrams.add(2);
+        old.lateness.record(7);
+        new.datagrams.inc();
+        let text = metrics.exposition();
+        let labels = "{point=\"a\",protocol=\"msb\"}";
+        for line in [
+            format!("ringcast_multicast_datagrams_total{labels} 3"),
+            format!("ringcast_multicast_lateness_seconds_count{labels} 1"),
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is missing");
+        }
+        drop(old);
+        let text = metrics.exposition();
+        assert!(text.contains(&format!("ringcast_multicast_datagrams_total{labels} 1\n")));
+        drop(new);
+        assert!(!metrics.exposition().contains("point=\"a\""));
     }
 
     /// Name, labels, value of each sample; panics where a line is none.

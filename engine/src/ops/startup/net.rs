@@ -22,6 +22,8 @@ pub(super) fn listeners(config: &Config, ports: bool) -> Vec<Finding> {
         let named = named.chain(listen.mms.iter().map(|a| ("listen.mms", *a)));
         let named = named.chain(listen.rtsp.iter().map(|a| ("listen.rtsp", *a)));
         let named = named.chain(listen.admin.map(|a| ("listen.admin", a)));
+        let points = config.points.iter().filter_map(|p| p.msbd.as_ref());
+        let named = named.chain(points.map(|msbd| ("point.msbd.listen", msbd.listen)));
         findings.extend(named.filter_map(|(key, address)| port(key, address)));
     }
     findings.extend(congestion(&listen.congestion));

@@ -3,14 +3,16 @@
 use super::rewind::{Rewind, Rewound};
 use super::{Reading, Rescue, Step, Turning, rescue_from};
 use crate::ring::{Chunk, PacketStore};
+use crate::rt;
 use crate::shard::outlet::{Cursor, Fetched, Outlet, Turn};
-use crate::source::{AsfFile, Cache, Piece, Variant};
+use crate::source::{AsfFile, Cache, Growth, Piece, Variant};
 use protocols::asf::{Filter, Packet};
 use protocols::content::Selection;
 use protocols::machine::Time;
 use protocols::media::FlowEnd;
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// An on-demand session that was held up for longer goes on from where it is in real time, instead
@@ -33,6 +35,8 @@ pub struct FromFile {
     rewind: Option<Rewind>,
     /// When a growing file was last seen to have nothing more, and since when.
     dry: Option<(Time, Time)>,
+    /// The packet for which a piece was read again, because there was more of it.
+    again: Option<u32>,
 }
 
 impl FromFile {
@@ -51,6 +55,7 @@ impl FromFile {
             rewind,
             reading: Reading::Filtering(filter),
             dry: None,
+            again: None,
         }
     }
 
@@ -138,7 +143,7 @@ impl FromFile {
                     let end = self.file.chunk_start(self.chunk + 1);
                     // A piece of a growing file may be a part of one. What tells is what was read:
                     // behind the last packet sent may be some of which nothing is sent.
-                    let next = if self.file.facts.growing {
+                    let next = if self.file.facts.is_growing() {
                         piece.end_number
                     } else {
                         end
@@ -167,17 +172,30 @@ impl FromFile {
     }
 
     fn is_last(&self, chunk: u32) -> bool {
-        !self.file.facts.growing && self.file.chunk_start(chunk + 1) >= self.file.facts.packet_count
+        match self.file.growth() {
+            Growth::Finished(count) => self.file.chunk_start(chunk + 1) >= count,
+            _ => false,
+        }
     }
 
     /// The packets of a chunk are used up: go on with the next, or end.
     fn next_chunk(&mut self, next_packet: u32, now: Time) -> Step {
         let next = self.file.chunk_of(next_packet);
-        if !self.file.facts.growing && next_packet >= self.file.facts.packet_count {
-            return Step::Ended(FlowEnd::Finished);
-        }
-        if next == self.chunk && self.file.facts.growing {
-            return self.run_dry(now);
+        match self.file.growth() {
+            Growth::Finished(count) if next_packet >= count => {
+                return Step::Ended(FlowEnd::Finished);
+            }
+            Growth::Recording(count) if next_packet >= count => return self.run_dry(now),
+            // Less of a piece was read than there is by now.
+            Growth::Recording(_) | Growth::Finished(_) if next == self.chunk => {
+                if self.again == Some(next_packet) {
+                    return self.run_dry(now);
+                }
+                self.again = Some(next_packet);
+                self.cache.forget(self.file.id);
+            }
+            Growth::Promised if next == self.chunk => return self.run_dry(now),
+            _ => {}
         }
         self.dry = None;
         self.chunk = next;
@@ -189,7 +207,7 @@ impl FromFile {
 
     /// Nothing more can be read: the end of a file that may still grow, or a failure.
     fn run_dry(&mut self, now: Time) -> Step {
-        if !self.file.facts.growing {
+        if !self.file.is_growing() {
             return Step::Ended(FlowEnd::SourceLost);
         }
         let (asked, since) = *self.dry.get_or_insert((now, now));
@@ -198,13 +216,34 @@ impl FromFile {
         }
         if now.since(asked) >= GROWTH_POLL {
             self.dry = Some((now, since));
-            self.cache.forget(self.file.id);
+            look_again(&self.file, &self.cache);
             if let Reading::Framed { store, .. } = &mut self.reading {
                 *store = None;
             }
         }
         Step::Rest
     }
+}
+
+/// Find out whether there is more of a file, beside the tick.
+fn look_again(file: &Rc<AsfFile>, cache: &Rc<Cache>) {
+    let Growth::Recording(_) = file.growth() else {
+        return cache.forget(file.id);
+    };
+    let (file, cache) = (Rc::clone(file), Rc::clone(cache));
+    rt::spawn(async move {
+        let facts = Arc::clone(&file.facts);
+        match rt::blocking(move || facts.look_again()).await {
+            Ok(growth) if growth == file.growth() => {}
+            Ok(growth) => {
+                file.set_growth(growth);
+                cache.forget(file.id);
+            }
+            Err(error) => {
+                tracing::warn!(file = file.facts.name, %error, "a recording cannot be read");
+            }
+        }
+    });
 }
 
 fn rest(turn: Turn) -> Step {

@@ -22,18 +22,35 @@ pub struct Live {
     at_head: bool,
     /// There is no ring for its selection: packets are filtered for it alone.
     pub stays_filtered: bool,
+    /// Nothing may be left out: where others jump, it ends.
+    whole: bool,
     pub reading: Reading<Rc<LiveRing>>,
 }
 
 impl Live {
     /// From the packet that the outlet has as next.
-    pub fn new(feed: Rc<LiveFeed>, filter: Box<Filter>) -> Live {
+    pub fn new(feed: Rc<LiveFeed>, filter: Box<Filter>, whole: bool) -> Live {
         Live {
             feed,
+            whole,
             at_head: false,
             stays_filtered: false,
             reading: Reading::Filtering(filter),
         }
+    }
+
+    /// True if something would have to be left out that must not be.
+    pub fn is_lost(&self, outlet: &Outlet) -> bool {
+        self.whole
+            && match &self.reading {
+                Reading::Framed { store, cursor } => {
+                    lag_of(&*store.ring.borrow(), cursor) > lag_max(self.feed.buffer())
+                }
+                Reading::Filtering(_) => {
+                    let (first, _) = self.feed.range();
+                    (outlet.next_number.wrapping_sub(first) as i32) < 0
+                }
+            }
     }
 
     /// Send what is due.
@@ -178,6 +195,24 @@ enum Skip {
     Lost,
 }
 
+/// How far behind the head a cursor is, ms; what it stands at may have been overwritten.
+fn lag_of<P: PacketStore>(ring: &P, cursor: &Cursor) -> u32 {
+    if cursor.seq >= ring.end() {
+        return 0;
+    }
+    if cursor.seq < ring.first() {
+        return u32::MAX;
+    }
+    match (ring.slot(cursor.seq), ring.slot(ring.end() - 1)) {
+        (Some(here), Some(newest)) => newest.meta.send_time.wrapping_sub(here.meta.send_time),
+        _ => 0,
+    }
+}
+
+fn lag_max(buffer: u32) -> u32 {
+    (u64::from(buffer) * u64::from(LAG_NUMERATOR) / u64::from(LAG_DENOMINATOR)) as u32
+}
+
 /// A live session that lags too far behind goes on at the newest key frame, after the packet that
 /// is in flight.
 fn skip_ahead<P: PacketStore + Newest>(
@@ -187,21 +222,10 @@ fn skip_ahead<P: PacketStore + Newest>(
     buffer: u32,
     t: &Turning<'_>,
 ) -> Skip {
-    if cursor.seq >= ring.end() {
+    if lag_of(ring, cursor) <= lag_max(buffer) {
         return Skip::None;
     }
     let overrun = cursor.seq < ring.first();
-    if !overrun {
-        let lag = match (ring.slot(cursor.seq), ring.slot(ring.end() - 1)) {
-            (Some(here), Some(newest)) => newest.meta.send_time.wrapping_sub(here.meta.send_time),
-            _ => 0,
-        };
-        let lag_max =
-            (u64::from(buffer) * u64::from(LAG_NUMERATOR) / u64::from(LAG_DENOMINATOR)) as u32;
-        if lag <= lag_max {
-            return Skip::None;
-        }
-    }
     let to = match ring.newest_key() {
         Some(key) if key > cursor.seq => key,
         _ if overrun => ring.end() - 1,

@@ -65,6 +65,8 @@ pub struct Config {
     pub request_timeout: Duration,
     /// Media over UDP is offered.
     pub udp: bool,
+    /// An OpenFile without a name asks for the path `/`; else it is refused.
+    pub root: bool,
     /// The socket that datagrams leave from and resend requests come to.
     pub channel: Channel,
     /// The scheme of challenges that is announced before it is known what will be opened, and that
@@ -94,6 +96,7 @@ impl Config {
             keep_alive: Duration::from_secs(30),
             request_timeout: Duration::from_secs(10),
             udp: true,
+            root: false,
             channel: Channel(0),
             authen_package: Some(Scheme::Ntlm),
             session_count_max: 65_536,

@@ -41,10 +41,10 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    fn new(play_incarnation: u32, file_name: &str) -> Result<Attempt, &'static str> {
+    fn new(play_incarnation: u32, file_name: &str, root: bool) -> Result<Attempt, &'static str> {
         let (name, query) = file_name.split_once('?').unwrap_or((file_name, ""));
         let name = name.trim_start_matches('/');
-        if name.is_empty() || file_name.len() > NAME_BYTES_MAX {
+        if (name.is_empty() && !root) || file_name.len() > NAME_BYTES_MAX {
             return Err("name of no length or too long");
         }
         if file_name.chars().any(char::is_control) {
@@ -108,7 +108,7 @@ impl Server {
         let Some(c) = self.conns.get_mut(&conn) else {
             return;
         };
-        match Attempt::new(play_incarnation, file_name) {
+        match Attempt::new(play_incarnation, file_name, self.config.root) {
             Ok(mut attempt) => {
                 attempt.credentials = Server::credentials(c, token, true);
                 self.try_open(conn, Box::new(attempt));

@@ -17,6 +17,8 @@ pub struct Port {
     pub group: Option<SocketAddrV4>,
     /// A station file has the stream's header, too (MSBD-31).
     pub announced: bool,
+    /// Between two entries IND_EOS is sent, if [`Config::switch_eos`] is set as well.
+    pub switch_eos: bool,
 }
 
 impl Port {

@@ -111,7 +111,8 @@ impl Server {
             self.release(content.id);
             return self.end_stream(now, conn);
         };
-        if self.config.switch_eos {
+        let of_port = self.conns.get(&conn).is_some_and(|c| c.port.switch_eos);
+        if self.config.switch_eos && of_port {
             self.say(conn, &Message::IndEos);
         }
         self.announce(conn, content, described);

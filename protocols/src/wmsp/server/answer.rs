@@ -51,6 +51,30 @@ impl Server {
         status: u16,
         why: &str,
     ) {
+        self.refuse_with(now, conn, ex, status, why, ex.wants_close());
+    }
+
+    /// [`Server::refuse`], and end the connection.
+    pub(super) fn refuse_and_close(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        ex: &Exchange,
+        status: u16,
+        why: &str,
+    ) {
+        self.refuse_with(now, conn, ex, status, why, true);
+    }
+
+    fn refuse_with(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        ex: &Exchange,
+        status: u16,
+        why: &str,
+        close: bool,
+    ) {
         let Some(c) = self.conns.get(&conn) else {
             return;
         };
@@ -61,7 +85,6 @@ impl Server {
             status,
             reason: why.to_owned(),
         })));
-        let close = ex.wants_close();
         let body = match ex.client {
             Some(_) => String::new(),
             None => format!("{status} {}\r\n", reply::phrase(status)),

@@ -32,6 +32,8 @@ pub(super) enum Kind {
     GetContentInfo,
     SendEvent,
     Log,
+    /// To the web-side log sink, by whatever client.
+    Sink,
     /// Of a client that does not speak WMSP: GET or HEAD.
     Download,
 }
@@ -147,7 +149,11 @@ impl Server {
             selection: Selection::NONE,
             rate_milli: 1000,
         });
-        match classify(&ex) {
+        let kind = match self.is_for_sink(&ex.request.head) {
+            true => Ok(Kind::Sink),
+            false => classify(&ex),
+        };
+        match kind {
             Ok(kind) => ex.kind = kind,
             Err((status, reason)) => return self.refuse(now, conn, &ex, status, reason),
         }
@@ -173,6 +179,7 @@ impl Server {
             Kind::Pipeline => self.pipeline(now, conn, &ex),
             Kind::Options | Kind::KeepAlive => self.keep_alive(now, conn, &ex),
             Kind::Log => self.log(now, conn, &ex),
+            Kind::Sink => self.sink(now, conn, &ex),
             Kind::GetContentInfo | Kind::SendEvent => {
                 self.open(now, conn, ex, Protocol::Wmsp, false)
             }
@@ -187,7 +194,10 @@ impl Server {
         conn: ConnId,
         ex: &mut Exchange,
     ) -> Result<(), (u16, &'static str)> {
-        let Some(client) = ex.client.filter(|_| ex.kind != Kind::Download) else {
+        let Some(client) = ex
+            .client
+            .filter(|_| !matches!(ex.kind, Kind::Download | Kind::Sink))
+        else {
             return Ok(());
         };
         let Some(id) = ex.pragma.client_id else {

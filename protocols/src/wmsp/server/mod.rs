@@ -22,6 +22,7 @@ mod feedback;
 mod plain;
 mod play;
 mod session;
+mod sink;
 mod timers;
 
 use crate::content::{Answer, Question};
@@ -72,6 +73,8 @@ pub struct Config {
     pub predictive: bool,
     /// Ask caches and players for rendering logs.
     pub remote_log: bool,
+    /// Path to which viewers of multicasts post their logs; nothing else is reached under it.
+    pub log_sink: Option<String>,
 }
 
 impl Config {
@@ -93,6 +96,7 @@ impl Config {
             session_count_max: 65_536,
             predictive: true,
             remote_log: true,
+            log_sink: None,
         }
     }
 }

@@ -8,6 +8,8 @@ use protocols::auth::Password;
 use protocols::client::{LowerHeaders, Transfer};
 use protocols::content::{Accel, Start};
 use protocols::machine::{Machine, Time};
+use protocols::msb::receiver::{OPEN_TIMEOUT, Receiver, ReceiverConfig, ReceiverCounts};
+use protocols::nsc::Station;
 use protocols::{mmsp, msbd, rtsp, wmsp};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -33,6 +35,21 @@ pub trait Player: Machine {
     fn pipelined(&self) -> bool;
     /// How media came.
     fn transfer(&self) -> Transfer;
+
+    /// How long to wait for media that may come late, before the time of playing begins.
+    fn patience(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Media comes.
+    fn has_begun(&self) -> bool {
+        true
+    }
+
+    /// What came from a group.
+    fn multicast(&self) -> Option<ReceiverCounts> {
+        None
+    }
 }
 
 impl Player for wmsp::client::Client {
@@ -107,6 +124,55 @@ impl Player for msbd::client::Client {
     fn transfer(&self) -> Transfer {
         self.transfer()
     }
+}
+
+impl Player for Receiver {
+    fn finish(&mut self, now: Time) {
+        self.finish(now);
+    }
+
+    fn is_done(&self) -> bool {
+        self.is_done()
+    }
+
+    /// It requests nothing.
+    fn pipelined(&self) -> bool {
+        false
+    }
+
+    fn transfer(&self) -> Transfer {
+        self.transfer()
+    }
+
+    /// The session ends by itself when nobody sends; between beacons it may wait as long again.
+    fn patience(&self) -> Duration {
+        *OPEN_TIMEOUT.end() * 2
+    }
+
+    fn has_begun(&self) -> bool {
+        self.counts().packets.received > 0
+    }
+
+    fn multicast(&self) -> Option<ReceiverCounts> {
+        Some(self.counts())
+    }
+}
+
+/// A receiver of a station, whose file came from `channel_url` if it has one.
+pub fn msb(args: &Args, station: Station, channel_url: Option<&str>) -> Driver<Receiver> {
+    let since = since_1970();
+    let mut config = ReceiverConfig {
+        channel_url: channel_url.map(str::to_owned),
+        ready_timeout: Some(*OPEN_TIMEOUT.end()),
+        send_log: !args.no_log,
+        unix_seconds: since.as_secs(),
+        reply_timeout: args.timeout,
+        ..ReceiverConfig::new(station, seed(since))
+    };
+    if let Some(version) = &args.player_version {
+        config.player.version.clone_from(version);
+    }
+    Driver::new(Receiver::new(config)).with_groups(args.joining())
 }
 
 /// A client of ASF over HTTP.

@@ -8,6 +8,7 @@ use protocols::asf::{Header, Packet};
 use protocols::client::Transfer;
 use protocols::machine::Time;
 use protocols::media::{IngestEvent, News};
+use protocols::msb::receiver::ReceiverCounts;
 use protocols::rate::packet_pair::UNLIMITED;
 use serde::Serialize;
 
@@ -41,6 +42,8 @@ pub struct Playback {
     /// `TCP` or `UDP`.
     pub transport: Option<&'static str>,
     pub datagrams: Option<DatagramsSeen>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub multicast: Option<MulticastSeen>,
     /// Speed of the link, bit/s, as the packet pair measured it.
     pub packet_pair_bps: Option<u64>,
     pub granted: Option<Granted>,
@@ -71,6 +74,9 @@ pub struct Playback {
     pub challenges: Vec<String>,
     #[serde(skip)]
     pub announcement: Option<String>,
+    /// Where to go on, as nobody sends to the group.
+    #[serde(skip)]
+    pub rolls_over: Option<String>,
     pub saved: Option<Saved>,
 }
 
@@ -90,6 +96,23 @@ pub struct DatagramsSeen {
     pub resend_requests: u64,
     /// Were dropped here on purpose, those that are no media among them.
     pub dropped: u64,
+}
+
+/// A group, and its error correction.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct MulticastSeen {
+    pub beacons: u64,
+    pub parity: u64,
+    pub lost_before_repair: u64,
+    pub repaired: u64,
+    pub lost: u64,
+    pub lost_in_a_row: u64,
+    /// Packets of headers that the station file does not have.
+    pub unknown_format: u64,
+    /// Datagrams that are not of the protocol.
+    pub foreign: u64,
+    /// Packets that are no ASF.
+    pub damaged: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -303,6 +326,21 @@ impl Seen {
         });
     }
 
+    /// What came from a group, if it did.
+    pub fn multicast(&mut self, counts: Option<ReceiverCounts>) {
+        self.playback.multicast = counts.map(|counts| MulticastSeen {
+            beacons: counts.beacons,
+            parity: counts.packets.parity,
+            lost_before_repair: counts.packets.lost_before_repair,
+            repaired: counts.packets.repaired,
+            lost: counts.packets.lost,
+            lost_in_a_row: counts.packets.lost_in_a_row,
+            unknown_format: counts.unknown_format,
+            foreign: counts.foreign,
+            damaged: counts.damaged,
+        });
+    }
+
     /// Everything. `dropped` datagrams were lost on purpose.
     pub fn finish(mut self, dropped: u64, faults: &[String], saved: Option<Saved>) -> Playback {
         let began = self.began.unwrap_or(self.last);
@@ -355,6 +393,9 @@ impl Playback {
         }
         if self.packets > 0 {
             text += &self.media_text();
+        }
+        if let Some(multicast) = &self.multicast {
+            text += &multicast.text();
         }
         if let Some(saved) = &self.saved {
             let (file, packets) = (saved.file.display(), saved.packets);
@@ -409,6 +450,28 @@ impl Playback {
             );
         }
         text
+    }
+}
+
+impl MulticastSeen {
+    fn text(&self) -> String {
+        let mut text = format!(
+            "  group: {} beacons, {} parity packets",
+            self.beacons, self.parity
+        );
+        for (count, what) in [
+            (self.unknown_format, "of unknown formats"),
+            (self.foreign, "foreign"),
+            (self.damaged, "damaged"),
+        ] {
+            if count > 0 {
+                text += &format!(", {count} {what}");
+            }
+        }
+        format!(
+            "{text}\n  error correction: {} lost on the way, {} in a row; {} repaired, {} lost for good\n",
+            self.lost_before_repair, self.lost_in_a_row, self.repaired, self.lost
+        )
     }
 }
 

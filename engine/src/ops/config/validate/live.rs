@@ -1,11 +1,13 @@
 //! What the tables of live content may say.
 
 use super::{Found, auth, redirect};
+use crate::ops::config::Config;
 use crate::ops::config::live::{
     ArchiveConfig, MsbdConfig, MulticastConfig, PullConfig, PushConfig,
 };
 use crate::ops::config::point::{PointConfig, PointKind, PullScheme, Source};
 use crate::ops::config::units::{Size, Span};
+use crate::pull::{check_url, place_of};
 use std::net::{IpAddr, SocketAddr};
 
 /// The largest span that every form of numbering can express (msb-nsc.md 3.2).
@@ -100,7 +102,41 @@ fn pulled(scheme: PullScheme, url: &str) -> Result<(), String> {
             "must not hold a password; see user and password_file of [point.pull]".to_owned(),
         );
     }
-    Ok(())
+    check_url(scheme, url)
+}
+
+/// A point that fetches itself from this server's own listeners never gets anything.
+pub(super) fn not_from_itself(key: &str, p: &PointConfig, config: &Config, found: &mut Found) {
+    let Source::Pull(scheme, url) = &p.source else {
+        return;
+    };
+    let listeners = match scheme {
+        PullScheme::Http => &config.listen.http,
+        PullScheme::Mms => &config.listen.mms,
+        PullScheme::Rtsp => &config.listen.rtsp,
+        PullScheme::Msbd => return,
+    };
+    let Some((host, port, path)) = place_of(*scheme, url) else {
+        return;
+    };
+    let is_own_name = config
+        .server
+        .name
+        .as_ref()
+        .is_some_and(|name| *name == host);
+    let address = match host.as_str() {
+        "localhost" => Some(IpAddr::from([127, 0, 0, 1])),
+        host => host.parse::<IpAddr>().ok(),
+    };
+    let is_here = |listener: &SocketAddr| {
+        let ip = listener.ip();
+        let reaches = |to: IpAddr| to == ip || ip.is_unspecified() && to.is_loopback();
+        listener.port() == port && (is_own_name || address.is_some_and(reaches))
+    };
+    let point = path.split(['/', '?']).next().unwrap_or_default();
+    if point.eq_ignore_ascii_case(&p.name) && listeners.iter().any(is_here) {
+        found.add(key, "is this point itself".to_owned());
+    }
 }
 
 fn pushed(key: &str, push: &PushConfig, found: &mut Found) {
