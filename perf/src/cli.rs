@@ -77,6 +77,7 @@ impl Load {
             start_spread_ms: 0,
             slow: self.slow,
             slow_bytes_per_s: 0.0,
+            pushed: None,
         }
     }
 
@@ -349,6 +350,7 @@ fn make_content(args: &ContentArgs) -> Result<bool, String> {
         bit_rate: args.bit_rate,
         packet_size: args.packet_size,
         audio_only: args.audio,
+        even: false,
         seed: args.seed,
     };
     let paths = content::write_files(&recipe, args.files, &args.out)?;

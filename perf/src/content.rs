@@ -54,6 +54,9 @@ pub struct Recipe {
     pub packet_size: u16,
     /// No video; all of the rate is audio.
     pub audio_only: bool,
+    /// Packets leave at even distances, as an encoder of constant bit rate sends them. Otherwise each
+    /// has the send time of the first object in it, and those of a large frame all have the same.
+    pub even: bool,
     /// Of the noise and the File ID.
     pub seed: u64,
 }
@@ -89,6 +92,20 @@ impl Recipe {
         self.assemble(self.streams(), self.pack())
     }
 
+    /// What an encoder sends that makes this content: the header of a broadcast with the first 50
+    /// bytes of the Data Object, and all packets.
+    pub fn live(&self) -> (Vec<u8>, Vec<u8>) {
+        let shape = Shape {
+            file_id: file_id(self.seed),
+            packet_size: u32::from(self.packet_size),
+            bit_rate: self.bit_rate,
+            packets: 0,
+            duration_ms: 0,
+            broadcast: true,
+        };
+        (header(&shape, self.streams(), 0, 50), self.pack().packets)
+    }
+
     /// Numbers of the packets in which key frames begin, rising.
     pub fn key_packets(&self) -> Vec<u32> {
         self.pack().keys.iter().map(|k| k.packet).collect()
@@ -96,7 +113,8 @@ impl Recipe {
 
     fn pack(&self) -> Packer {
         let streams = self.streams();
-        let mut packer = Packer::new(usize::from(self.packet_size));
+        let even = self.even.then_some(u64::from(self.bit_rate));
+        let mut packer = Packer::new(usize::from(self.packet_size), even);
         let mut noise = Noise::new(self.seed);
         let mut object = Vec::new();
         let end = u64::from(self.seconds) * 1000;
@@ -223,6 +241,8 @@ pub fn noise_packet_head(number: u64, send_time: u32, packet: &mut [u8]) {
 /// Puts media objects into fixed-size packets.
 struct Packer {
     size: usize,
+    /// bit/s that the packets leave with, if that is even.
+    even: Option<u64>,
     packets: Vec<u8>,
     open: Vec<u8>,
     payloads: usize,
@@ -232,9 +252,10 @@ struct Packer {
 }
 
 impl Packer {
-    fn new(size: usize) -> Packer {
+    fn new(size: usize, even: Option<u64>) -> Packer {
         Packer {
             size,
+            even,
             packets: Vec::new(),
             open: Vec::new(),
             payloads: 0,
@@ -294,11 +315,15 @@ impl Packer {
         if self.payloads == 0 {
             return;
         }
+        let send_time = match self.even {
+            Some(rate) => self.packets.len() as u64 * 8000 / rate.max(1),
+            None => self.first_ms,
+        };
         let padding = self.size - PACKET_HEAD - self.open.len();
         // Error correction 2 bytes; several payloads, WORD padding length (asf.md 5.2).
         self.packets.extend([0x82, 0, 0, 0x11, 0x5D]);
         self.packets.extend((padding as u16).to_le_bytes());
-        self.packets.extend((self.first_ms as u32).to_le_bytes());
+        self.packets.extend((send_time as u32).to_le_bytes());
         let duration = self.last_ms - self.first_ms;
         self.packets.extend((duration as u16).to_le_bytes());
         self.packets.push(0x80 | self.payloads as u8);
@@ -320,6 +345,7 @@ mod tests {
             bit_rate,
             packet_size: 3200,
             audio_only,
+            even: false,
             seed: 7,
         }
     }
@@ -358,6 +384,28 @@ mod tests {
                 (interval / expect - 1.0).abs() < 0.03,
                 "{interval} {expect}"
             );
+        }
+    }
+
+    #[test]
+    fn an_encoder_sends_at_even_distances_and_before_anything_is_shown() {
+        let uneven = recipe(10_000_000, false);
+        let (header, data) = Recipe {
+            even: true,
+            ..uneven
+        }
+        .live();
+        let facts = asf::header_facts(&header).unwrap();
+        assert_eq!((facts.bit_rate, facts.packet_size), (10_000_000, 3200));
+        let (file, before) = (uneven.file(), uneven.live().1);
+        assert_eq!(packets(&file).1, before);
+        assert_eq!(data.len(), before.len());
+        for (n, (even, uneven)) in data.chunks(3200).zip(before.chunks(3200)).enumerate() {
+            let at = asf::send_time(even).unwrap();
+            assert_eq!(u64::from(at), n as u64 * 256 / 100);
+            let shown = u64::from(asf::send_time(uneven).unwrap()) + PREROLL_MS;
+            assert!(u64::from(at) < shown);
+            assert_eq!((&even[..7], &even[11..]), (&uneven[..7], &uneven[11..]));
         }
     }
 

@@ -44,11 +44,7 @@ impl Environment {
             lo_rps_cpus: line("/sys/class/net/lo/queues/rx-0/rps_cpus"),
             default_congestion: line("/proc/sys/net/ipv4/tcp_congestion_control"),
             descriptors: sys::raise_descriptor_limit().unwrap_or(0),
-            load: line("/proc/loadavg")
-                .split(' ')
-                .next()
-                .and_then(|l| l.parse().ok())
-                .unwrap_or(0.0),
+            load: load_average(),
         }
     }
 
@@ -80,6 +76,13 @@ impl Environment {
             self.load
         )
     }
+}
+
+/// Load average of the last minute.
+pub fn load_average() -> f64 {
+    let text = line("/proc/loadavg");
+    let first = text.split(' ').next();
+    first.and_then(|l| l.parse().ok()).unwrap_or(0.0)
 }
 
 fn line(path: &str) -> String {

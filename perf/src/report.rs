@@ -60,6 +60,17 @@ pub fn measurement(m: &Measurement) -> String {
         row("lateness", percentiles(&o.lateness_ms));
     }
     row("  own timeline", percentiles(&o.own_lateness_ms));
+    if let Some(a) = &o.ages {
+        row("age at last viewer", percentiles(&a.last));
+        row("age at each viewer", percentiles(&a.each));
+        row(
+            "",
+            format!(
+                "{} packets pushed, {} not to everybody, {} of unknown number",
+                a.packets, a.incomplete, a.unknown
+            ),
+        );
+    }
     row("first media byte", percentiles(&o.first_media_ms));
     if let Some(mem) = &m.memory {
         row(

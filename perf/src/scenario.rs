@@ -5,7 +5,9 @@ mod config;
 mod desk;
 mod load;
 mod mms;
+mod multicast;
 mod pairs;
+mod push;
 mod rtsp;
 mod targets;
 

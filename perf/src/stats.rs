@@ -8,7 +8,7 @@ const SLACK_US: i64 = 200_000;
 const MAX_US: u64 = 120_000_000;
 
 /// Percentiles, ms.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Percentiles {
     /// Half are below.
     pub p50: f64,

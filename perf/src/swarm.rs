@@ -1,21 +1,25 @@
 //! The swarm: very many player sessions on one thread. One epoll set, one receive buffer, no
 //! allocation per packet; of the media only heads are looked at.
 
+mod ages;
 mod checks;
 mod crowd;
 mod datagrams;
 mod session;
 mod speech;
 
+use crate::encoder::Pushed;
 use crate::media::Player;
 use crate::stats::Percentiles;
 use crate::sys;
+pub use ages::Ages;
 pub use checks::Checks;
 use crowd::Crowd;
 pub use datagrams::Received;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Sessions per source address: below the limit that a server has by default for one address.
@@ -153,6 +157,8 @@ pub struct Plan {
     pub slow: usize,
     /// Bytes per second that a slow session reads.
     pub slow_bytes_per_s: f64,
+    /// When an encoder pushed what is played, if one does.
+    pub pushed: Option<Arc<Pushed>>,
 }
 
 impl Plan {
@@ -248,6 +254,8 @@ pub struct Outcome {
     pub settled_s: f64,
     /// Of media over UDP: what the swarm's own sockets did.
     pub received: Option<Received>,
+    /// Of media that an encoder pushes: its age on arrival.
+    pub ages: Option<Ages>,
 }
 
 impl Outcome {
@@ -261,6 +269,8 @@ impl Outcome {
 const CATCH_UP: Duration = Duration::from_millis(100);
 /// Behind the window, for what waits in the server's and the own kernel's queues.
 const DRAIN: Duration = Duration::from_secs(2);
+/// Behind the window, for packets that were pushed in it and are still on their way.
+const TAIL: Duration = Duration::from_secs(1);
 
 /// Run it. `observe` is called at every [`Moment`].
 pub fn run(
@@ -285,12 +295,18 @@ pub fn run(
     let cpu = sys::thread_cpu_ns();
     let opened = sys::now_ns();
     swarm.ledger.record = true;
+    if let Some(ages) = &mut swarm.ledger.ages {
+        ages.open(opened, opened + nanos(plan.window));
+    }
     swarm.run_for(plan.window)?;
     swarm.ledger.record = false;
     let closed = sys::now_ns();
     let swarm_cpu_s = (sys::thread_cpu_ns() - cpu) as f64 / 1e9;
     let silent = swarm.silent(closed);
     observe(Moment::Closes)?;
+    if plan.pushed.is_some() {
+        swarm.run_for(TAIL)?;
+    }
     if plan.slow > 0 {
         // At 6 % of the rate a session would come to its first gap after a minute.
         swarm.drain = true;
@@ -325,6 +341,7 @@ pub fn run(
         landings: l.landings,
         settled_s,
         received,
+        ages: l.ages.map(|a| a.ages(streaming)),
     })
 }
 
@@ -375,6 +392,7 @@ mod tests {
             start_spread_ms: 0,
             slow: 0,
             slow_bytes_per_s: 0.0,
+            pushed: None,
         }
     }
 

@@ -106,6 +106,7 @@ fn serve(shard: &Rc<Shard>, front: u8, mut stream: Stream, given: Given, unread:
         }
         drop(unread);
         loop {
+            let mut publishes = false;
             let read = stream
                 .read(
                     shard.receive_buffer(),
@@ -113,13 +114,21 @@ fn serve(shard: &Rc<Shard>, front: u8, mut stream: Stream, given: Given, unread:
                     |bytes| {
                         shard.counters().bytes_received.add(bytes.len() as u64);
                         if shard.conns().borrow().is_open(conn) {
+                            let before = shard.ingested();
                             feed(&shard, front, Input::Data { conn, bytes });
+                            publishes = shard.ingested() != before;
                         }
                     },
                 )
                 .await;
-            if !matches!(read, Ok(n) if n > 0) || shard.conns().borrow().is_gone(conn) {
+            let n = read.unwrap_or(0);
+            if n == 0 || shard.conns().borrow().is_gone(conn) {
                 break;
+            }
+            // What a publisher sends is passed on at ticks, and waking up for each packet costs far more
+            // than the packet: it is read when it is wanted. A full buffer had no room for all that came.
+            if publishes && n < shard.receive_buffer().borrow().len() {
+                shard.next_tick().await;
             }
         }
         shard.drop_flow_of(conn, rt::now());

@@ -33,12 +33,19 @@ pub struct Homes {
     evicted: RefCell<VecDeque<((u8, u64), Refusal)>>,
     /// When a tap wants to be called again.
     tap_due: Cell<Option<Time>>,
+    /// Frames that publishers have sent so far.
+    ingested: Cell<u64>,
 }
 
 impl Homes {
     /// True if somebody waits for what a home makes.
     pub fn any_watched(&self) -> bool {
         self.running.borrow().values().any(LiveHome::is_watched)
+    }
+
+    /// True if a session is the source of a point.
+    pub fn any_published(&self) -> bool {
+        !self.publishers.borrow().is_empty()
     }
 
     /// When a tap wants to be called again.
@@ -120,8 +127,15 @@ impl Shard {
             .get(&(front, ingest.session))
             .copied();
         if let Some(point) = point {
+            let ingested = &self.homes.ingested;
+            ingested.set(ingested.get().wrapping_add(1));
             self.ingest_at(point, &ingest.event);
         }
+    }
+
+    /// How many frames publishers on this core have sent so far.
+    pub fn ingested(&self) -> u64 {
+        self.homes.ingested.get()
     }
 
     /// Something came from the program that runs the server.

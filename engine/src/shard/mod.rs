@@ -43,8 +43,10 @@ use protocols::media::{FlowEvent, FlowId};
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Poll, Waker};
 
 /// Files that a core keeps open without anybody using them.
 const IDLE_FILES_MAX: usize = 256;
@@ -104,6 +106,8 @@ pub struct Shard {
     events: RefCell<VecDeque<(u8, FlowId, FlowEvent)>>,
     delivering: Cell<bool>,
     alarm: rt::Alarm,
+    /// Reading tasks that go on with the next tick.
+    resting: RefCell<Vec<Waker>>,
     stopped: Cell<bool>,
     draining: Cell<bool>,
     housekeeping: Cell<Time>,
@@ -134,6 +138,7 @@ impl Shard {
             events: RefCell::default(),
             delivering: Cell::new(false),
             alarm: rt::Alarm::default(),
+            resting: RefCell::default(),
             stopped: Cell::new(false),
             draining: Cell::new(false),
             housekeeping: Cell::new(now),
@@ -208,6 +213,19 @@ impl Shard {
     /// True once no new sessions are taken.
     pub fn is_draining(&self) -> bool {
         self.draining.get()
+    }
+
+    /// Until the next tick begins, before which whatever is ready now has its turn. May be over sooner.
+    pub async fn next_tick(&self) {
+        let mut rested = false;
+        poll_fn(|cx| {
+            if std::mem::replace(&mut rested, true) {
+                return Poll::Ready(());
+            }
+            self.resting.borrow_mut().push(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 
     /// The tick is wanted soon.

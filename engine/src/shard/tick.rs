@@ -8,10 +8,15 @@ use crate::rt::{self, Woken};
 use protocols::machine::{CoreId, Input, Time};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
 /// The tick of a core on which nothing moves.
 const IDLE_TICK: Duration = Duration::from_millis(100);
+
+/// The tick of a core on which nothing moves but what publishers send, for nobody yet. What they send in
+/// that time fits any socket.
+const INTAKE_TICK: Duration = Duration::from_millis(20);
 
 /// The tick of a core with few sessions. Waking the executor costs as much as a dozen sends, and the
 /// slices of few sessions are short enough to be run two at a time.
@@ -32,6 +37,7 @@ impl Shard {
         self.counters.bind_thread();
         let mut last = rt::now();
         while !self.stopped.get() {
+            self.let_read().await;
             let now = rt::now();
             self.counters.beat();
             if now.since(last) > self.pace() + TICK {
@@ -53,6 +59,16 @@ impl Shard {
         self.drop_flows(rt::now());
         self.close_homes();
         self.journal.borrow_mut().close();
+    }
+
+    /// What publishers sent since the last tick comes in before it is passed on.
+    async fn let_read(&self) {
+        let resting = std::mem::take(&mut *self.resting.borrow_mut());
+        if resting.is_empty() {
+            return;
+        }
+        resting.into_iter().for_each(Waker::wake);
+        rt::give_way().await;
     }
 
     /// Sleep until then or until the alarm rings. What has to leave at its own time meanwhile, leaves.
@@ -102,7 +118,10 @@ impl Shard {
     /// Time from one tick to the next.
     fn pace(&self) -> Duration {
         if !self.is_busy() {
-            IDLE_TICK
+            match self.homes.any_published() {
+                true => INTAKE_TICK,
+                false => IDLE_TICK,
+            }
         } else if self.flow_count() <= SPARSE_SESSIONS_MAX {
             SPARSE_TICK
         } else {

@@ -5,6 +5,7 @@ use super::load::{Load, SETTLE, live_recipe};
 use super::{Check, Context, Verdict, local};
 use crate::bench::{Bench, Report, SERVER, Source};
 use crate::content::{self, Recipe};
+use crate::encoder::Pushed;
 use crate::environment::{self, Environment};
 use crate::floor::Settings;
 use crate::measure::{self, Given, Measurement, Subject};
@@ -15,6 +16,8 @@ use crate::sys::Placement;
 use crate::{probe, procfs, report};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::slice::from_ref;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A scenario's workplace.
@@ -125,10 +128,15 @@ impl Desk<'_> {
 
     /// Note a number against a bound that it must not reach.
     pub fn under(&mut self, target: &str, value: f64, bound: f64, unit: &str) {
+        self.under_with(target, value, bound, unit, "");
+    }
+
+    /// Ditto, with a remark beside the number.
+    pub fn under_with(&mut self, target: &str, value: f64, bound: f64, unit: &str, note: &str) {
         self.check(
             target,
             format!("under {bound} {unit}"),
-            format!("{} {unit}", shown(value, bound)),
+            format!("{} {unit}{note}", shown(value, bound)),
             value < bound,
         );
     }
@@ -194,8 +202,9 @@ impl Desk<'_> {
     /// A directory of content, made once for each recipe.
     pub fn content(&self, recipe: &Recipe, files: usize) -> Result<PathBuf, String> {
         let kind = if recipe.audio_only { "audio" } else { "video" };
+        let even = if recipe.even { "-even" } else { "" };
         let dir = self.context.dir.join(format!(
-            "{kind}-{}-{}-{}s-{files}",
+            "{kind}-{}-{}-{}s-{files}{even}",
             recipe.bit_rate, recipe.packet_size, recipe.seconds
         ));
         let done = dir.join(".complete");
@@ -210,7 +219,7 @@ impl Desk<'_> {
     /// it.
     pub fn configure(
         &self,
-        point: &Point,
+        points: &[Point],
         cores: usize,
         protocol: Protocol,
         ip: Ipv4Addr,
@@ -223,7 +232,7 @@ impl Desk<'_> {
             admin: self.context.admin,
             cpus: cpus(cores, self.context),
             cache_dir: self.context.dir.join("cache"),
-            point: point.clone(),
+            points: points.to_vec(),
         }
         .text();
         let path = self.context.dir.join(format!("{}.toml", self.name));
@@ -245,17 +254,30 @@ impl Desk<'_> {
         }
     }
 
-    /// Start the server alone.
-    pub fn start(&self, point: &Point, protocol: Protocol) -> Result<Running, String> {
-        let words = self.configure(point, 1, protocol, Ipv4Addr::LOCALHOST)?;
-        let log = self.log();
+    /// Start the server alone, on one core.
+    pub fn start(&self, points: &[Point], protocol: Protocol) -> Result<Running, String> {
+        self.start_on(points, 1, protocol)
+    }
+
+    fn start_on(
+        &self,
+        points: &[Point],
+        cores: usize,
+        protocol: Protocol,
+    ) -> Result<Running, String> {
+        let words = self.configure(points, cores, protocol, Ipv4Addr::LOCALHOST)?;
         Running::start(
             &words,
-            &self.placement(1),
+            &self.placement(cores),
             &ready(self.context),
             SETTLE,
-            Some(&log),
+            Some(&self.log()),
         )
+    }
+
+    /// Start the server for a load.
+    pub fn serve(&self, load: &Load) -> Result<Running, String> {
+        self.start_on(from_ref(&load.point), load.cores, load.protocol)
     }
 
     /// Where the server's stderr goes.
@@ -272,7 +294,12 @@ impl Desk<'_> {
             })
             .collect();
         let server = Source::Start {
-            words: self.configure(&load.point, load.cores, load.protocol, Ipv4Addr::LOCALHOST)?,
+            words: self.configure(
+                from_ref(&load.point),
+                load.cores,
+                load.protocol,
+                Ipv4Addr::LOCALHOST,
+            )?,
             ready: ready(self.context),
             log: Some(self.log()),
         };
@@ -328,10 +355,18 @@ impl Desk<'_> {
     /// Run a load once against a server that is kept for the whole of it; also how the CPU time
     /// is spread over the server's threads, the busiest first.
     pub fn single(&mut self, load: &Load) -> Result<(Measurement, Vec<f64>), String> {
-        let words = self.configure(&load.point, load.cores, load.protocol, Ipv4Addr::LOCALHOST)?;
-        let log = self.log();
-        let placement = self.placement(load.cores);
-        let server = Running::start(&words, &placement, &ready(self.context), SETTLE, Some(&log))?;
+        let server = self.serve(load)?;
+        self.play(load, &server, None)
+    }
+
+    /// The same with a server that runs already, and perhaps with an encoder whose packets are to be
+    /// recognized.
+    pub fn play(
+        &mut self,
+        load: &Load,
+        server: &Running,
+        pushed: Option<Arc<Pushed>>,
+    ) -> Result<(Measurement, Vec<f64>), String> {
         let target = self.target(load.protocol, &load.path)?;
         let facts = probe::header(&target, load.protocol, Player::Nine)?;
         let plan = Plan {
@@ -340,6 +375,7 @@ impl Desk<'_> {
             streams: facts.streams,
             packet_size: facts.packet_size,
             slow_bytes_per_s: f64::from(facts.bit_rate) / 8.0 * SLOW_RATE,
+            pushed,
             ..load.plan()
         };
         let given = Given {
@@ -428,7 +464,8 @@ pub fn least(values: impl Iterator<Item = f64>) -> f64 {
     values.fold(f64::MAX, f64::min)
 }
 
-fn cpus(cores: usize, context: &Context) -> Vec<usize> {
+/// CPUs of a server on so many cores.
+pub fn cpus(cores: usize, context: &Context) -> Vec<usize> {
     match cores {
         1 => vec![context.server_cpu],
         n => (0..n).collect(),

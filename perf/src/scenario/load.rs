@@ -6,6 +6,7 @@ use crate::content::Recipe;
 use crate::floor::Sending;
 use crate::media::Player;
 use crate::swarm::{Plan, Protocol};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// One load of a scenario.
@@ -57,6 +58,7 @@ impl Load {
             start_spread_ms: u32::try_from(self.start_spread.as_millis()).unwrap_or(u32::MAX),
             slow: self.slow,
             slow_bytes_per_s: 0.0,
+            pushed: None,
         }
     }
 }
@@ -71,6 +73,7 @@ pub fn live_recipe(bit_rate: u32) -> Recipe {
         bit_rate,
         packet_size: LIVE_PACKET_SIZE,
         audio_only: bit_rate == AUDIO_RATE,
+        even: false,
         seed: 1,
     }
 }
@@ -82,13 +85,31 @@ pub fn live(
     bit_rate: u32,
     cadence_ms: u64,
 ) -> Result<Load, String> {
-    Ok(Load {
+    let source = desk.live_file(bit_rate, LIVE_PACKET_SIZE)?;
+    Ok(live_from(source, desk, sessions, cadence_ms))
+}
+
+/// As the source of a point: an encoder that pushes.
+pub const PUSH_SOURCE: &str = "push:";
+
+/// A live load that an encoder pushes.
+pub fn pushed(desk: &Desk<'_>, sessions: usize, cadence_ms: u64) -> Load {
+    Load {
+        window: desk.window(20),
+        cores: 2,
+        ..live_from(PUSH_SOURCE.into(), desk, sessions, cadence_ms)
+    }
+}
+
+fn live_from(source: PathBuf, desk: &Desk<'_>, sessions: usize, cadence_ms: u64) -> Load {
+    Load {
         sessions,
         point: Point {
-            name: "live",
+            name: "live".into(),
             broadcast: true,
-            source: desk.live_file(bit_rate, LIVE_PACKET_SIZE)?,
+            source,
             cadence_ms,
+            multicast: None,
         },
         path: "/live".into(),
         files: 1,
@@ -102,7 +123,7 @@ pub fn live(
         floor: false,
         protocol: Protocol::Wmsp,
         sending: Sending::Sendto,
-    })
+    }
 }
 
 /// Rate of the audio scenario, bit/s.
@@ -120,6 +141,7 @@ pub fn on_demand(
         bit_rate,
         packet_size: 3200,
         audio_only: false,
+        even: false,
         seed: 1,
     };
     let dir = desk.content(&recipe, files)?;
@@ -127,10 +149,11 @@ pub fn on_demand(
     Ok(Load {
         sessions,
         point: Point {
-            name: "vod",
+            name: "vod".into(),
             broadcast: false,
             source: dir,
             cadence_ms: 100,
+            multicast: None,
         },
         path: "/vod/f{}.wmv".into(),
         files,

@@ -7,6 +7,7 @@ use crate::environment;
 use crate::pair::{self, Estimate, Experiment, Shaper};
 use crate::swarm::Protocol;
 use std::net::Ipv4Addr;
+use std::slice::from_ref;
 
 const RATES: [u64; 3] = [1_000_000, 10_000_000, 50_000_000];
 const TRIES: usize = 15;
@@ -72,7 +73,7 @@ fn estimates(
         probe,
         placement: desk.placement(1),
     };
-    let words = desk.configure(&point, 1, protocol, Ipv4Addr::UNSPECIFIED)?;
+    let words = desk.configure(from_ref(&point), 1, protocol, Ipv4Addr::UNSPECIFIED)?;
     let log = desk.log();
     let server = pair::Subjects {
         words: &words,
@@ -100,7 +101,7 @@ fn estimates(
             break;
         }
     }
-    let server = desk.start(&point, protocol)?;
+    let server = desk.start(from_ref(&point), protocol)?;
     let ring_depth = environment::ring_depth(desk.context.admin);
     if !left.is_empty() && !protocol.over_udp() {
         let experiment = Experiment {

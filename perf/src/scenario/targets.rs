@@ -3,12 +3,13 @@
 use super::config::Point;
 use super::desk::{Desk, cheapest, least, servers};
 use super::load::{AUDIO_RATE, live, live_recipe, on_demand};
-use super::{mms, pairs, rtsp};
+use super::{mms, multicast, pairs, push, rtsp};
 use crate::environment;
 use crate::measure::Measurement;
 use crate::procfs::Process;
 use crate::stats::Percentiles;
 use crate::swarm::Protocol;
+use std::slice::from_ref;
 use std::time::Duration;
 
 /// A named scenario.
@@ -110,6 +111,21 @@ pub const ALL: &[Scenario] = &[
         "2,000 sessions of 1 Mbit/s over RTSP and UDP: loss, lateness, system calls, floors",
         rtsp::over_udp,
     ),
+    scenario(
+        "glass",
+        "an encoder's packets at the last of 1,000 viewers on two cores, 20 and 100 ms",
+        push::glass,
+    ),
+    scenario(
+        "ingest",
+        "one encoder of 10 Mbit/s that nobody watches, and ten",
+        push::ingest,
+    ),
+    scenario(
+        "multicast",
+        "a broadcast of 1 and of 10 Mbit/s to a group: jitter, loss, price",
+        multicast::to_group,
+    ),
     Scenario {
         name: "soak",
         what: "1,000 sessions for --seconds (10 min), growth of the process",
@@ -129,7 +145,7 @@ fn ready(desk: &mut Desk<'_>) -> Result<(), String> {
     let mut slowest: f64 = 0.0;
     let mut ring_depth = None;
     for _ in 0..5 {
-        let server = desk.start(&point, Protocol::Wmsp)?;
+        let server = desk.start(from_ref(&point), Protocol::Wmsp)?;
         slowest = slowest.max(server.ready_ms);
         ring_depth = environment::ring_depth(desk.context.admin);
     }
@@ -143,12 +159,12 @@ fn idle(desk: &mut Desk<'_>) -> Result<(), String> {
     // A live source that is always on would be work.
     let directory = live.source.parent().ok_or("content without a directory")?;
     let point = Point {
-        name: "vod",
+        name: "vod".into(),
         broadcast: false,
         source: directory.to_path_buf(),
         ..live
     };
-    let server = desk.start(&point, Protocol::Wmsp)?;
+    let server = desk.start(from_ref(&point), Protocol::Wmsp)?;
     let ring_depth = environment::ring_depth(desk.context.admin);
     std::thread::sleep(Duration::from_secs(1));
     let before = Process::read(server.pid())?;

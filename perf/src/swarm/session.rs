@@ -1,5 +1,6 @@
 //! One player: its sockets, and what it checks in the packets it gets.
 
+use super::ages::AgeBook;
 use super::checks::{Numbers, Place};
 use super::speech::{Heard, Speech};
 use super::{Checks, Plan, Protocol};
@@ -137,6 +138,9 @@ impl Track {
             return;
         };
         ledger.packets += u64::from(ledger.record);
+        if let (Some(ages), Some(number)) = (&mut ledger.ages, head.location) {
+            ages.note(number, now);
+        }
         self.note_lateness(ledger, send_time, first, place == Place::Restart, now);
     }
 
@@ -184,6 +188,7 @@ pub(super) struct Ledger {
     pub packets: u64,
     pub receives: u64,
     pub timelines: Timelines,
+    pub ages: Option<AgeBook>,
     pub own: Durations,
     pub slow: Durations,
     pub first_media: Durations,
@@ -209,6 +214,7 @@ impl Ledger {
             packets: 0,
             receives: 0,
             timelines: Timelines::default(),
+            ages: plan.pushed.clone().map(AgeBook::new),
             own: Durations::default(),
             slow: Durations::default(),
             first_media: Durations::default(),
