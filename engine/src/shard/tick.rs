@@ -49,9 +49,7 @@ impl Shard {
             self.counters
                 .busy_micros
                 .add(done.since(now).as_micros() as u64);
-            // The next multiple of the tick, so that turns do not drift with the work.
-            let next = now + self.pace();
-            let pause = next.since(done).max(PAUSE_MIN);
+            let pause = self.next_turn(now).since(done).max(PAUSE_MIN);
             let pause = pause.min(self.until_deadline(done));
             self.rest(done + pause).await;
         }
@@ -113,6 +111,13 @@ impl Shard {
             self.housekeeping.set(now);
             self.keep_house(now);
         }
+    }
+
+    /// When the next tick is due. Ticks are on a grid, so that turns do not drift with the work, and the
+    /// grids of the cores are evenly apart: what one hands to another waits there for a part of a tick
+    /// that is always the same, and never for a whole one.
+    fn next_turn(&self, now: Time) -> Time {
+        grid(now, self.pace(), self.parts.id, self.parts.lanes.cores())
     }
 
     /// Time from one tick to the next.
@@ -332,5 +337,30 @@ impl Shard {
         self.counters
             .connections
             .set(self.conns.borrow().count() as u64);
+    }
+}
+
+/// The first point of a core's grid after `now`.
+fn grid(now: Time, pace: Duration, core: CoreId, cores: usize) -> Time {
+    let pace = u64::try_from(pace.as_micros()).unwrap_or(u64::MAX).max(1);
+    let shift = pace * u64::from(core.0) / cores.max(1) as u64;
+    let past = (now.micros() + pace - shift % pace) % pace;
+    Time(now.micros() + pace - past)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cores_tick_evenly_apart_whenever_they_look() {
+        let pace = Duration::from_millis(10);
+        for (core, cores, shift) in [(0, 1, 0), (0, 2, 0), (1, 2, 5000), (3, 4, 7500)] {
+            for now in [0, 1, 4999, 5000, 7500, 9999, 10_000, 123_456_789] {
+                let next = grid(Time(now), pace, CoreId(core), cores).micros();
+                assert_eq!(next % 10_000, shift, "{now}");
+                assert!((1..=10_000).contains(&(next - now)), "{now} to {next}");
+            }
+        }
     }
 }
