@@ -255,7 +255,7 @@ mod tests {
         assert!(archive.recording);
         assert_eq!((archive.bit_rate, archive.errors), (4000.0, 6.0));
         let text = live.text();
-        for part in ["lost       4.00 kbit/s", "msb", "recording", "2.00 KiB"] {
+        for part in ["lost      4.00 kbit/s", "msb", "recording", "2.00 KiB"] {
             assert!(text.contains(part), "{part} is missing in\n{text}");
         }
     }
