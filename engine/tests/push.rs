@@ -367,7 +367,9 @@ fn an_encoder_s_entries_are_its_viewers_entries() {
 fn a_fallback_fills_in_before_and_after() {
     let (_folder, server) = serving("push-fallback");
     let at = http(&server);
-    let (mut client, _) = viewer(at, "/filled");
+    // The first who asks waits until the fallback is open.
+    let (mut client, reply) = Client::ask(at, &play("/filled", None, &[1, 2], ""));
+    assert_eq!(reply.status, 200, "{}", reply.head);
     assert_eq!(packet_size_of(&first_header(&mut client)), 900);
     client.data();
     let show = Show::begin(at, "/filled", SHOW);

@@ -535,14 +535,14 @@ fn the_demo_prints_urls_that_play() {
         .expect("a demo");
     let out = BufReader::new(child.stdout.take().expect("piped"));
     let mut urls = Vec::new();
+    let mut has_multicast = true;
     for line in out.lines() {
         let line = line.expect("text");
-        if let Some(url) = line.strip_prefix("http://") {
-            urls.push(format!(
-                "http://{}",
-                url.split(' ').next().unwrap_or_default()
-            ));
+        let url = line.split(' ').next().unwrap_or_default();
+        if url.contains("://") {
+            urls.push(url.to_owned());
         }
+        has_multicast &= !line.contains("no multicast here");
         if line.contains("Ctrl-C") {
             break;
         }
@@ -551,12 +551,21 @@ fn the_demo_prints_urls_that_play() {
         .iter()
         .map(|url| run(&["probe", "--duration", "300ms", url]).0)
         .collect();
+    let station = urls.iter().find(|url| url.ends_with("/group.nsc"));
+    assert_eq!(station.is_some(), has_multicast, "{urls:?}");
+    let heard = station.map(|url| json(&run(&["--json", "probe", "--duration", "1s", url]).1));
     let pid = child.id().to_string();
     let _ = Command::new("sh")
         .args(["-c", &format!("kill -TERM {pid}")])
         .status();
     assert_eq!(child.wait().expect("an end").code(), Some(0));
-    assert!(urls.len() > 5, "{urls:?}");
+    for part in ["/studio", "mms://", "rtsp://", "msbd://"] {
+        assert!(urls.iter().any(|url| url.contains(part)), "{part} {urls:?}");
+    }
+    if let Some(heard) = heard {
+        assert_eq!(heard["transport"], "UDP", "{heard}");
+        assert_ne!(heard["packets"], 0, "{heard}");
+    }
     assert_eq!(codes, vec![0; urls.len()], "{urls:?}");
     let left = std::env::temp_dir().join(format!("ringcast-demo-{pid}"));
     assert!(!left.exists(), "{} is left behind", left.display());

@@ -96,7 +96,7 @@ pub struct PointStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[allow(missing_docs)]
 pub struct InputStatus {
-    /// `idle`, `waiting`, `live`, `lost` or `fallback`.
+    /// `idle`, `waiting`, `live`, `lost`, `fallback` or `over`.
     pub state: &'static str,
     pub packets: u64,
     pub bytes: u64,
@@ -104,6 +104,7 @@ pub struct InputStatus {
     pub entries: u32,
     pub losses: u64,
     pub attempts: u64,
+    pub skipped: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
 }

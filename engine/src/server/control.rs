@@ -297,6 +297,7 @@ fn input_of(facts: &SourceFacts) -> InputStatus {
         entries: facts.entries(),
         losses: facts.losses(),
         attempts: facts.attempts(),
+        skipped: facts.skipped(),
         last_error: facts.last_error(),
     }
 }

@@ -172,8 +172,8 @@ impl Shard {
         let mut homes = self.homes.running.borrow_mut();
         if let Some(home) = homes.get_mut(&point.id) {
             home.subscribe(core, now);
-            if home.is_silent() && !point.is_pulled() {
-                // Nobody can say when an encoder will come.
+            if home.is_silent() && !point.is_pulled() && point.config.fallback.is_none() {
+                // Nobody can say when an encoder will come. A fallback comes as soon as it is open.
                 point.set_failure(Some("no encoder publishes here".to_owned()));
             }
             if home.is_over() {
@@ -236,6 +236,7 @@ impl Shard {
                         ?refusal,
                         "its fallback cannot be played"
                     );
+                    point.set_failure(Some("its fallback cannot be played".to_owned()));
                 }
             }
         });

@@ -93,7 +93,7 @@ pub struct Args {
     /// MSBD: name of the channel [default: NetShow]
     #[arg(long, value_name = "NAME")]
     channel: Option<String>,
-    /// Multicast: join groups on this network interface, by its name or IPv4 address [default: as routed]
+    /// Multicast: join groups on this network interface, by its name or IPv4 address [default: as routed, or the loopback interface if the .nsc says that it comes from there]
     #[arg(long, value_name = "NAME")]
     interface: Option<Interface>,
     /// Submit no client log at the end

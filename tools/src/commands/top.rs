@@ -1,7 +1,10 @@
 //! `ringcast top`: a running server, once or again and again, from its /metrics.
 
+mod live;
+
 use crate::http;
 use crate::output::{Answer, Output, bit_rate, bytes};
+use live::Live;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -51,6 +54,8 @@ struct View {
     cpu: f64,
     cores: Vec<Core>,
     points: Vec<Point>,
+    #[serde(flatten)]
+    live: Live,
 }
 
 #[derive(Debug, PartialEq, Serialize)]
@@ -144,6 +149,11 @@ impl Samples {
             .unwrap_or(0.0)
     }
 
+    /// By how much a counter has grown since before, a second.
+    fn rate(&self, before: &Samples, elapsed: f64, name: &str, labels: &str) -> f64 {
+        (self.get(name, labels) - before.get(name, labels)).max(0.0) / elapsed
+    }
+
     fn total(&self, name: &str) -> f64 {
         self.0.get(name).map_or(0.0, |f| f.values().sum())
     }
@@ -186,6 +196,7 @@ impl View {
                 .labels("ringcast_point_sessions")
                 .map(|l| Point::of(l, now, before, elapsed))
                 .collect(),
+            live: Live::of(now, before, elapsed),
         }
     }
 
@@ -231,7 +242,7 @@ impl View {
                 p.refused
             );
         }
-        text
+        text + &self.live.text()
     }
 }
 
@@ -249,8 +260,7 @@ impl Core {
 
 impl Point {
     fn of(labels: &str, now: &Samples, before: &Samples, elapsed: f64) -> Point {
-        let rate =
-            |name: &str| (now.get(name, labels) - before.get(name, labels)).max(0.0) / elapsed;
+        let rate = |name: &str| now.rate(before, elapsed, name, labels);
         Point {
             point: label(labels, "point"),
             protocol: label(labels, "protocol"),
@@ -303,6 +313,10 @@ mod tests {
         let text = view.text("a:1", false);
         assert!(
             text.contains("live ") && text.contains("2.00 kbit/s"),
+            "{text}"
+        );
+        assert!(
+            !text.contains("source") && !text.contains("group"),
             "{text}"
         );
     }

@@ -380,6 +380,11 @@ const SOURCE_FAMILIES: &[(&str, &str, SourceValue)] = &[
         "Times that a source on another server was asked.",
         SourceFacts::attempts,
     ),
+    (
+        "skipped_total",
+        "Files of a list that were skipped because they cannot be played.",
+        SourceFacts::skipped,
+    ),
 ];
 
 fn write_sources(metrics: &Metrics, out: &mut String) {
@@ -573,6 +578,7 @@ mod tests {
             .record(1);
         let source: Arc<SourceFacts> = Arc::default();
         source.count_attempt();
+        source.count_skipped();
         let sources = [("li\"ve".to_owned(), source)];
         metrics.set_sources(sources.into_iter().collect());
         metrics.set_facts(Facts {
@@ -677,6 +683,7 @@ mod tests {
             "ringcast_source_state{point=\"li\\\"ve\",state=\"live\"} 0",
             "ringcast_source_attempts_total{point=\"li\\\"ve\"} 1",
             "ringcast_source_packets_total{point=\"li\\\"ve\"} 0",
+            "ringcast_source_skipped_total{point=\"li\\\"ve\"} 1",
         ] {
             assert!(
                 text.lines().any(|l| l == line),

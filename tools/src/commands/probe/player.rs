@@ -2,7 +2,7 @@
 
 use super::Args;
 use crate::arrivals::Gaps;
-use crate::datagrams::{Datagrams, Joining, Loss};
+use crate::datagrams::{Datagrams, Interface, Joining, Loss};
 use crate::driver::Driver;
 use protocols::auth::Password;
 use protocols::client::{LowerHeaders, Transfer};
@@ -11,6 +11,7 @@ use protocols::machine::{Machine, Time};
 use protocols::msb::receiver::{OPEN_TIMEOUT, Receiver, ReceiverConfig, ReceiverCounts};
 use protocols::nsc::Station;
 use protocols::{mmsp, msbd, rtsp, wmsp};
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Bytes of IPv4 (20) and TCP (20, and 12 for the time stamps that Linux asks for) around each
@@ -161,6 +162,7 @@ impl Player for Receiver {
 /// A receiver of a station, whose file came from `channel_url` if it has one.
 pub fn msb(args: &Args, station: Station, channel_url: Option<&str>) -> Driver<Receiver> {
     let since = since_1970();
+    let joining = args.joining(station.adapter);
     let mut config = ReceiverConfig {
         channel_url: channel_url.map(str::to_owned),
         ready_timeout: Some(*OPEN_TIMEOUT.end()),
@@ -172,7 +174,7 @@ pub fn msb(args: &Args, station: Station, channel_url: Option<&str>) -> Driver<R
     if let Some(version) = &args.player_version {
         config.player.version.clone_from(version);
     }
-    Driver::new(Receiver::new(config)).with_groups(args.joining())
+    Driver::new(Receiver::new(config)).with_groups(joining)
 }
 
 /// A client of ASF over HTTP.
@@ -269,12 +271,12 @@ pub fn msbd(args: &Args, url: &str) -> Result<Driver<msbd::client::Client>, Stri
         config.channel.clone_from(channel);
     }
     let client = msbd::client::Client::new(config).map_err(|e| format!("{url}: {e}"))?;
-    Ok(Driver::new(client).with_groups(args.joining()))
+    Ok(Driver::new(client).with_groups(args.joining(None)))
 }
 
 /// A driver that times the beginning of connections if a packet pair is asked for.
 fn driving<M: Machine>(machine: M, args: &Args, gaps: Gaps) -> Driver<M> {
-    let driver = Driver::new(machine).with_groups(args.joining());
+    let driver = Driver::new(machine).with_groups(args.joining(None));
     match args.packet_pair {
         true => driver.precise(gaps),
         false => driver,
@@ -293,10 +295,14 @@ impl Args {
         self.drop.map(|share| Loss::new(share, seed))
     }
 
-    /// Of sockets that join groups.
-    fn joining(&self) -> Joining {
+    /// Of sockets that join groups. A sender on the loopback interface is heard nowhere else.
+    fn joining(&self, sender: Option<IpAddr>) -> Joining {
+        let near = match sender {
+            Some(IpAddr::V4(address)) if address.is_loopback() => Interface::Address(address),
+            _ => Interface::Routed,
+        };
         Joining {
-            interface: self.interface.unwrap_or_default(),
+            interface: self.interface.unwrap_or(near),
             loss: self.loss(0),
         }
     }
