@@ -158,6 +158,60 @@ fn beacons_are_sent_while_there_is_nothing_else() {
     assert_eq!(sent[1], beacon);
 }
 
+// MSB-39
+#[test]
+fn a_beacon_precedes_the_first_packet() {
+    let mut scene = Scene::new("cast-begin", "239.192.77.17:5017", "");
+    scene.begin(CLIP, 1);
+    scene.give(CLIP, 0..3);
+    let sent = scene.run(ms(300));
+    assert_eq!(sent[0], b"MSB ");
+    let (packets, beacons) = packets_of(&sent);
+    assert_eq!((data(&packets).len(), beacons), (3, 1));
+}
+
+/// A packet of the clip's size with one payload of 100 bytes.
+fn with_one_payload(send_time: u32) -> Vec<u8> {
+    let head = 28;
+    let mut packet = vec![0x82, 0, 0, 0x10, 0x5D];
+    packet.extend((CLIP.packet_size as u16 - head - 100).to_le_bytes());
+    packet.extend(send_time.to_le_bytes());
+    packet.extend([20, 0, 0x81, 0, 0, 0, 0, 0, 8]);
+    packet.extend(100u32.to_le_bytes());
+    packet.extend(send_time.to_le_bytes());
+    assert_eq!(packet.len(), usize::from(head));
+    packet.extend([0x77; 100]);
+    packet.resize(CLIP.packet_size, 0);
+    packet
+}
+
+// MSB-13, MSB-14, MSB-71
+#[test]
+fn packets_are_cut_and_one_with_one_payload_says_its_length() {
+    let mut scene = Scene::new("cast-cut", "239.192.77.18:5018", "");
+    scene.begin(CLIP, 1);
+    let mut builder = BatchBuilder::default();
+    for (n, packet) in [(0, with_one_payload(0)), (1, CLIP.packet(1))] {
+        let change = |_: &mut [u8]| Ok::<(), Infallible>(());
+        builder.push(n, n * CLIP.interval, CLIP.interval as u16, &packet, change);
+    }
+    let (batch, now) = (builder.finish().expect("packets"), scene.now);
+    scene.cast().take(&batch, now);
+    let (packets, _) = packets_of(&scene.run(ms(300)));
+    let data = data(&packets);
+    let size = CLIP.packet_size as u32;
+    let parse = |n: usize| asf::Packet::parse(&data[n].asf, size).expect("a packet");
+    let (one, many) = (parse(0), parse(1));
+    for (n, packet) in [&one, &many].into_iter().enumerate() {
+        assert!(data[n].asf.len() < CLIP.packet_size);
+        assert_eq!(packet.padding(), 0);
+    }
+    assert_eq!(one.explicit_length(), Some(data[0].asf.len() as u32));
+    let payloads: Vec<_> = one.payloads().map(|p| p.data.to_vec()).collect();
+    assert_eq!(payloads, [[0x77; 100]]);
+    assert_eq!(many.payloads().count(), 2);
+}
+
 /// Every packet leaves at the distance of its send time from the first, however it came.
 #[test]
 fn packets_leave_at_their_times() {

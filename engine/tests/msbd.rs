@@ -112,9 +112,8 @@ fn port_of(server: &engine::Server, point: &str) -> SocketAddr {
 
 /// A message: its id, its hr, and what follows the sixteen bytes.
 type Message = (u16, u32, Vec<u8>);
-
-/// dwPacketId, wStreamId and payload.
-type Numbered = (u32, u16, Vec<u8>);
+/// A packet: its number, its stream, and the ASF in it.
+type MediaPacket = (u32, u16, Vec<u8>);
 
 const REQ_PING: u16 = 1;
 const IND_STREAMINFO: u16 = 5;
@@ -179,7 +178,7 @@ impl Relay {
     }
 
     /// Packets up to something else, which is given too.
-    fn packets(&mut self) -> (Vec<Numbered>, Option<Message>) {
+    fn packets(&mut self) -> (Vec<MediaPacket>, Option<Message>) {
         let mut packets = Vec::new();
         loop {
             match self.next() {
@@ -299,7 +298,7 @@ fn late_ones_join_and_are_told_of_the_same_stream() {
     server.stop();
 }
 
-// MSBD-46: packets are never left out; whoever is too slow is closed.
+/// Packets are never left out; whoever is too slow is closed.
 #[test]
 fn one_that_lags_is_closed_and_harms_nobody() {
     let (_folder, server) = serving("msbd-lag");

@@ -104,6 +104,8 @@ fn check(clip: Clip, packets: &[OwnedPacket]) {
         assert_eq!(packet.id, next_id, "a gap");
         next_id += 1;
         assert!(packet.asf.len() < clip.packet_size, "its padding is gone");
+        let parsed = asf::Packet::parse(&packet.asf, clip.packet_size as u32);
+        assert_eq!(parsed.expect("a packet").padding(), 0);
         let packet_said = said(&packet.asf, clip.packet_size);
         let (this, expected) = on_timeline(clip, packet_said.send);
         assert_eq!(packet_said, expected);
@@ -117,8 +119,8 @@ fn check(clip: Clip, packets: &[OwnedPacket]) {
     }
 }
 
-// MSB-01, MSB-04, MSB-06, MSB-07, MSB-09, MSB-11, MSB-12, MSB-13, MSB-16, MSB-17, MSB-22, MSB-24, MSB-25,
-// MSB-26, MSB-27, MSB-29, MSB-32, MSB-33, MSB-43
+// MSB-01, MSB-04, MSB-06, MSB-07, MSB-09, MSB-11, MSB-12, MSB-13, MSB-14, MSB-16, MSB-17, MSB-22, MSB-24,
+// MSB-25, MSB-26, MSB-27, MSB-29, MSB-32, MSB-33, MSB-43, NSC-33
 #[test]
 fn a_member_gets_the_file_again_and_again() {
     let group = "239.192.77.1:5001";
@@ -141,6 +143,8 @@ fn a_member_gets_the_file_again_and_again() {
         let sample = format!("ringcast_multicast_{name}{labels} ");
         assert!(text.contains(&sample), "{sample} is missing in\n{text}");
     }
+    // Nobody asked to tell it: behind a translator of addresses it would be wrong.
+    assert_eq!(station_of(http(&server), "/brief.nsc").adapter, None);
     // MSB-44: the end of the session completes its cycle.
     server.stop();
     let last = member.all().pop();
@@ -169,7 +173,8 @@ fn viewers_of_the_same_point_see_nothing_of_it() {
     server.stop();
 }
 
-// MSB-37, NSC-01, NSC-05, NSC-07, NSC-12, NSC-20, NSC-22, NSC-23, NSC-24, NSC-28, NSC-34, NSC-43, WMLOG-41
+// MSB-35, MSB-37, NSC-01, NSC-05, NSC-07, NSC-12, NSC-20, NSC-21, NSC-22, NSC-23, NSC-24, NSC-26, NSC-28,
+// NSC-34, NSC-43, WMLOG-41
 #[test]
 fn the_station_file_leads_to_the_group() {
     let group = "239.192.77.3:5003";
@@ -196,7 +201,6 @@ fn the_station_file_leads_to_the_group() {
     assert_eq!(station.unicast_url.as_deref(), Some(own));
     assert_eq!(station.network_buffer_ms, Some(750));
     let packet = member.packet();
-    // MSB-35
     assert_eq!(member.from.map(|from| from.ip()), station.adapter);
     let header = station.header(packet.format).expect("its header is listed");
     let served = asf::broadcast_blob(&BRIEF.head(), None).expect("a header");
@@ -255,7 +259,7 @@ fn a_point_without_a_source_beacons_and_its_station_file_is_not_there() {
     server.stop();
 }
 
-// MSB-02
+// MSB-02, MSB-35, NSC-21
 #[test]
 fn groups_of_ipv6_are_sent_to() {
     let group: SocketAddr = "[ff15::77]:5006".parse().expect("a group");
@@ -290,7 +294,7 @@ fn groups_of_ipv6_are_sent_to() {
 
 /// Sender and receiver in networks of their own. One packet of each cycle is lost on the way, and sometimes
 /// the parity: a receiver that lost nothing and one that did give the same bytes.
-// MSB-15, MSB-34, MSB-35, MSB-56
+// MSB-15, MSB-34, MSB-35, MSB-56, NSC-21
 #[test]
 fn what_is_lost_between_two_networks_is_repaired() {
     let group: SocketAddr = "239.192.77.7:5007".parse().expect("a group");

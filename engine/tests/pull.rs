@@ -180,7 +180,6 @@ fn check_packets(player: &mut Client, count: u32, packet: impl Fn(u32) -> Vec<u8
     }
 }
 
-// WMSP-58, WMSP-96, WMSP-99, BW-52, RTSP-77
 #[test]
 fn packets_are_the_origins_over_every_protocol() {
     let (folder, origin) = serving("pull-same");
@@ -200,6 +199,7 @@ fn packets_are_the_origins_over_every_protocol() {
     origin.stop();
 }
 
+// WMSP-99
 #[test]
 fn every_stream_of_several_rates_comes() {
     let folder = Folder::new("pull-rates");
@@ -221,6 +221,28 @@ fn every_stream_of_several_rates_comes() {
                 streams.iter().all(|s| [SOUND, SMALL].contains(s)),
                 "{streams:?}"
             );
+        }
+        relay.stop();
+    }
+    origin.stop();
+}
+
+/// What the origin sends in a rush becomes the relay's past; its viewers get it at their own pace.
+// BW-54
+#[test]
+fn a_burst_of_the_origin_hurries_only_who_asks() {
+    let (folder, origin) = serving("pull-burst");
+    for url in urls(&origin) {
+        let relay = relay(&folder, &url, "max_accel_bps = \"100Mbit/s\"\n");
+        let (mut calm, reply) = watch(&relay);
+        assert_eq!(reply.status, 200, "{url}");
+        let (mut hasty, reply) = Client::ask(http(&relay), &play("/relay", None, &[1, 2], FAST));
+        let span = reply.pragma("AccelDuration").and_then(|v| v.parse().ok());
+        // So soon there would be no past if it had come in real time.
+        assert!(span >= Some(2000u32), "{url}: {}", reply.head);
+        assert!(hasty.data().hurried, "{url}");
+        for _ in 0..100 {
+            assert!(!calm.data().hurried, "{url}");
         }
         relay.stop();
     }

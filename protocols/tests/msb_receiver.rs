@@ -56,7 +56,7 @@ fn what_is_sent_is_received() {
     );
 }
 
-// MSB-43, MSB-56, MSB-71
+// MSB-43, MSB-56
 #[test]
 fn any_single_loss_of_a_cycle_is_repaired() {
     let (packets, sent) = four_cycles();
@@ -142,7 +142,7 @@ fn where_a_cycle_begins_must_be_known() {
     assert_eq!(air.receiver.counts().packets.lost, 1);
 }
 
-// MSB-69, MSB-70
+// MSB-70, MSB-71
 #[test]
 fn the_repair_of_the_example_is_reproduced() {
     let cycle = CYCLE.map(hex);
@@ -158,7 +158,7 @@ fn the_repair_of_the_example_is_reproduced() {
         air.datagram(&cycle[n]);
     }
     let expected = [P1, P2, P3].map(|p| {
-        // Bare as they are, they gain a length (MSB-71).
+        // Bare as they are, they gain a length.
         let whole = trimmed(&hex(p));
         let packet = asf::Packet::parse(&whole, PACKET_SIZE).expect("a packet");
         assert_eq!(packet.explicit_length(), Some(whole.len() as u32));
@@ -168,7 +168,7 @@ fn the_repair_of_the_example_is_reproduced() {
     assert_eq!(air.receiver.counts().packets.repaired, 1);
 }
 
-// MSB-70
+// MSB-56
 #[test]
 fn a_piece_of_an_object_ends_where_the_next_begins() {
     let piece = |offset: u8, data: &[u8]| {
@@ -188,7 +188,7 @@ fn a_piece_of_an_object_ends_where_the_next_begins() {
     assert_eq!(air.packets()[2..], expected);
 }
 
-// MSB-70
+// MSB-56
 #[test]
 fn what_does_not_fit_is_not_taken_for_a_repair() {
     let (mut packets, mut sent) = four_cycles();
@@ -279,7 +279,7 @@ fn no_more_is_kept_than_a_window() {
     assert_eq!(air.packets().len(), packets.len() - 1);
 }
 
-// MSB-09, MSB-40, MSB-64
+// MSB-09, MSB-40
 #[test]
 fn entries_follow_each_other() {
     let packets = media(15);
@@ -340,7 +340,7 @@ fn a_new_stream_may_begin_with_any_id() {
     assert_eq!(air.packets().len(), 9);
 }
 
-// MSB-13, MSB-14, MSB-68
+// MSB-68
 #[test]
 fn packets_can_be_padded_again() {
     let wholes: Vec<_> = (0..12)

@@ -245,7 +245,6 @@ fn headers_that_nobody_asks_for_are_forgotten() {
     assert_eq!(ids.iter().next(), Some((kept, &first)));
 }
 
-// NSC-31
 #[test]
 fn a_stable_id_outlives_an_encoder() {
     // File ID, creation date, and both again in the Data Object.

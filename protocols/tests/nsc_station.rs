@@ -47,7 +47,7 @@ fn warnings_with(from: &str, to: &str) -> Vec<String> {
     reading.warnings.iter().map(ToString::to_string).collect()
 }
 
-// MSB-37, NSC-01, NSC-02, NSC-03, NSC-05, NSC-06, NSC-07, NSC-12, NSC-20, NSC-21, NSC-22, NSC-25, NSC-26,
+// MSB-37, NSC-01, NSC-02, NSC-03, NSC-05, NSC-06, NSC-07, NSC-12, NSC-20, NSC-22, NSC-25, NSC-26,
 // NSC-28, NSC-34, NSC-41
 #[test]
 fn the_example_is_reproduced() {
@@ -397,7 +397,6 @@ fn no_illegal_station_is_written() {
     assert_eq!(write(&https), Err(WriteError::LogUrl("https://a/b".into())));
 }
 
-// NSC-43
 #[test]
 fn it_is_served_as_players_expect_it() {
     assert_eq!(protocols::nsc::CONTENT_TYPE, "video/x-ms-asf");

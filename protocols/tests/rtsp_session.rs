@@ -1,7 +1,9 @@
 //! Sessions of RTSP-WME, from description to teardown.
 
+mod asf_build;
 mod rtsp_support;
 
+use asf_build as build;
 use protocols::content::*;
 use protocols::machine::*;
 use protocols::media::FlowEnd;
@@ -535,6 +537,34 @@ fn other_answers() {
     assert_eq!(got.get("Location"), Some("http://other/x"));
     assert!(b.closed.contains_key(&c.conn));
     assert!(b.held.is_empty());
+}
+
+// RTSP-55
+#[test]
+fn streams_that_must_not_be_lost_are_described_so() {
+    let rates = [64_000, 64_000];
+    let children = [
+        build::file_properties(56, 3100, 2, [3200; 2]),
+        build::extension(&[
+            build::extended(1, rates, 0, 0, &[0; 4]),
+            build::extended(2, rates, 1, 0, &[0; 4]),
+        ]),
+        build::audio(1, 8000),
+        build::video(2, 320),
+    ];
+    let mut b = bench();
+    let content = Content {
+        header: build::blob(&children, 50 + 56 * 3200, 56).into(),
+        ..clip()
+    };
+    b.points.insert("/pp".to_owned(), Point::Media(content));
+    let mut c = Client::player(&mut b, "/pp");
+    let got = c.describe(&mut b);
+    let sections: Vec<&str> = got.body().split("\r\nm=").skip(1).collect();
+    let mut reliable = sections.iter().filter(|s| s.contains("\r\na=reliable"));
+    assert!(reliable.next().is_some_and(|s| s.starts_with("video")));
+    assert_eq!(reliable.next(), None);
+    assert!(sections.iter().any(|s| s.starts_with("audio")));
 }
 
 // RTSP-63: what a live one says of itself.

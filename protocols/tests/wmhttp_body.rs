@@ -152,7 +152,7 @@ fn what_is_no_frame_ends_the_session() {
     );
 }
 
-// WMHTTP-85, WMHTTP-90
+// ASF-22, WMHTTP-85, WMHTTP-90
 #[test]
 fn headers_that_lie() {
     let good = unhex(S1);
@@ -164,7 +164,9 @@ fn headers_that_lie() {
     sizes[0x7A] = 65;
     let mut count = good.clone();
     count[16..24].copy_from_slice(&u64::MAX.to_le_bytes());
-    for lie in [vec![], short, no_data, sizes, count, vec![0; 326]] {
+    // As a player gets it, with the data header of MMS.
+    let mms = [&[0, 0, 0, 0, 0, 0x0C, 0x4E, 1][..], &good].concat();
+    for lie in [vec![], short, no_data, sizes, count, vec![0; 326], mms] {
         let (offset, reason) = fault(&put(Kind::Header, 0, &lie));
         assert_eq!(offset, 0);
         assert!(reason.starts_with("ASF header: "), "{reason}");
@@ -176,6 +178,43 @@ fn headers_that_lie() {
     let long = [good, vec![9; 20]].concat();
     let (b, _) = fed(&put(Kind::Header, 0, &long));
     assert_eq!(b.published(), ["header 326"]);
+}
+
+/// The synthetic header made this long by an object that nobody knows.
+fn of_length(len: usize) -> Vec<u8> {
+    let good = unhex(S1);
+    let at = good.len() - 50;
+    let size = len - good.len();
+    let object = [
+        &[0x77; 16][..],
+        &(size as u64).to_le_bytes(),
+        &vec![0; size - 24],
+    ]
+    .concat();
+    let mut long = [&good[..at], &object, &good[at..]].concat();
+    long[16..24].copy_from_slice(&(len as u64 - 50).to_le_bytes());
+    long[24] += 1;
+    long
+}
+
+// ASF-22
+#[test]
+fn headers_that_are_too_long() {
+    let (b, _) = fed(&put(Kind::Header, 0, &of_length(65_531)));
+    assert_eq!(b.published(), ["header 65531"]);
+    let (offset, reason) = fault(&put(Kind::Header, 0, &of_length(65_532)));
+    assert_eq!(
+        (offset, &*reason),
+        (0, "ASF header: 65532 bytes where 65531 are most")
+    );
+    let changed = |len| [header(S1), end(1), put(Kind::Change, 0, &of_length(len))].concat();
+    let (b, _) = fed(&changed(65_527));
+    assert_eq!(b.published()[2], "header 65527");
+    let (offset, reason) = fault(&changed(65_528));
+    assert_eq!(
+        (offset, &*reason),
+        (330 + 8, "ASF header: 65528 bytes where 65527 are most")
+    );
 }
 
 // WMHTTP-86

@@ -400,6 +400,39 @@ fn redirections_replace_the_url_and_a_proxy_does_not() {
     assert_eq!(places[1], News::Redirected("http://proxy:3128/".into()));
 }
 
+// WMHTTP-46
+#[test]
+fn every_redirection_is_followed() {
+    for status in 300..=304 {
+        let mut rig = Rig::new(config());
+        let conn = rig.open();
+        rig.reply(
+            conn,
+            &format!(
+                "HTTP/1.1 {status} x\r\nLocation: http://other/x\r\nContent-Length: 0\r\n\r\n"
+            ),
+        );
+        assert_eq!(rig.connects[1].1, "other", "{status}");
+        let conn = rig.open();
+        let (head, _) = rig.request(conn);
+        assert!(head.starts_with("POST /x HTTP/1.1\r\n"), "{head}");
+    }
+}
+
+// WMHTTP-02
+#[test]
+fn what_is_not_known_in_a_reply_is_passed_over() {
+    let more = "X-Unknown: a\r\nPragma: xyzzy=1\r\nSupported: com.example.nothing\r\nDate:";
+    let mut rig = Rig::new(config());
+    rig.header(s1());
+    let conn = rig.open();
+    rig.take(conn);
+    rig.reply(conn, &NO_CONTENT.replace("Date:", more));
+    assert!(rig.client.is_established());
+    let (head, body) = rig.request(conn);
+    assert_eq!((head.as_str(), letters(&body)), (START, "H".into()));
+}
+
 // WMHTTP-34, WMHTTP-50
 #[test]
 fn a_proxy_that_shows_itself_shortens_bodies() {

@@ -99,7 +99,7 @@ fn exchange_a_at_every_split() {
     }
 }
 
-// WMHTTP-08, WMHTTP-09, WMHTTP-64, WMHTTP-65, WMHTTP-66, WMHTTP-106
+// WMHTTP-64, WMHTTP-65, WMHTTP-66, WMHTTP-106
 #[test]
 fn exchange_b_template_and_digest() {
     const NONCE: &str = "0123456789abcdef0123456789abcdef";

@@ -40,7 +40,7 @@ fn basic(user: &str) -> String {
     format!("Authorization: Basic {pair}\r\n")
 }
 
-// WMHTTP-25, WMHTTP-62, WMHTTP-68, WMHTTP-101
+// WMHTTP-25, WMHTTP-62, WMHTTP-68, WMHTTP-72, WMHTTP-101
 #[test]
 fn statuses_of_pushsetup() {
     let whole = setup("0", AUTO);
@@ -110,7 +110,7 @@ fn statuses_of_pushsetup() {
     }
 }
 
-// WMHTTP-76, WMHTTP-77, WMHTTP-78, WMHTTP-110
+// WMHTTP-69, WMHTTP-76, WMHTTP-77, WMHTTP-78, WMHTTP-97, WMHTTP-110
 #[test]
 fn statuses_of_pushstart() {
     let first = |b: &mut Bench| b.set_up().1;
@@ -153,12 +153,12 @@ fn statuses_of_pushstart() {
     assert_eq!(b.take(conn), b"");
     assert_eq!(at(&mut b, whole), "HTTP/1.1 409 Conflict");
     let (other, reply) = b.ask(setup(&id, AUTO));
-    assert_eq!((reply.status(), b.is_open(other)), (409, true), "WMHTTP-69");
+    assert_eq!((reply.status(), b.is_open(other)), (409, true));
     b.send(conn, [header(S1), data(P1)].concat());
     assert_eq!(b.published(), ["header 326", "packet 0 42"]);
 }
 
-// WMHTTP-100
+// WMHTTP-72, WMHTTP-100
 #[test]
 fn the_cookie_that_lives_is_taken() {
     let mut b = Bench::new();
@@ -227,7 +227,7 @@ fn inactivity() {
     );
 }
 
-// WMHTTP-55, WMHTTP-79, WMHTTP-84, WMHTTP-92
+// WMHTTP-55, WMHTTP-79, WMHTTP-92
 #[test]
 fn idle_counts_from_the_last_media() {
     let mut b = Bench::new();
@@ -264,6 +264,76 @@ fn idle_counts_from_the_last_media() {
     assert!(b.is_open(conn));
     b.sleep(secs(1));
     assert!(!b.is_open(conn));
+    let long = Config {
+        idle_timeout: Duration::MAX,
+        ..config(0, 1)
+    };
+    let (_, reply) = Bench::with(long).ask(setup("0", AUTO));
+    assert_eq!(reply.get("Pragma"), Some("no-cache, timeout=4294967295"));
+}
+
+// WMHTTP-79, WMHTTP-84
+#[test]
+fn inactivity_counts_between_bodies_only() {
+    let mut b = Bench::new();
+    let (conn, id) = b.set_up();
+    b.sleep(secs(100));
+    let body = [header(S1), data(P1)];
+    b.send(conn, start(&id, 375));
+    b.sleep(secs(50));
+    b.send(conn, &body[0]);
+    b.sleep(secs(59));
+    assert!(b.is_open(conn), "Inactivity-Timeout stands still");
+    b.send(conn, &body[1]);
+    assert_eq!(b.reply(conn).status(), 204);
+    b.sleep(secs(119));
+    assert!(b.is_open(conn), "Idle-Timeout stands still");
+    assert_eq!(b.published(), ["header 326", "packet 0 42"]);
+    b.sleep(secs(1));
+    assert_eq!(b.published().last().unwrap(), "withdrawn true");
+    assert_eq!(
+        (b.is_open(conn), b.server.session_count(), b.wake),
+        (false, 0, None)
+    );
+}
+
+// WMHTTP-02
+#[test]
+fn what_is_not_known_is_passed_over() {
+    let more = "X-Unknown: 1\r\nPragma: xyzzy=1, timeout=5\r\nSupported: com.example.nothing\r\n";
+    let mut b = Bench::new();
+    let (conn, reply) = b.ask(with(&setup("0", "X-Other: 1\r\nAutoDestroy: 1\r\n"), more));
+    assert_eq!(reply.line, "HTTP/1.1 204 No Content");
+    assert_eq!(reply.get("Pragma"), Some("no-cache, timeout=60000"));
+    assert!(b.publishes[0].destroy);
+    b.send(conn, with(&start(&id_of(&reply), ENDLESS), more));
+    b.send(conn, header(S1));
+    assert_eq!(b.published(), ["header 326"]);
+}
+
+// WMHTTP-65, WMHTTP-66
+#[test]
+fn an_encoder_is_asked_for_what_it_has() {
+    let accept = "X-Accept-Authentication: Negotiate, NTLM, Digest\r\n";
+    let asked = |accepts: &str| {
+        let mut b = guarded();
+        let conn = b.open();
+        b.send(conn, setup("0", AUTO).replace(accept, accepts));
+        let text = String::from_utf8(b.take(conn)).unwrap();
+        assert!(text.starts_with("HTTP/1.1 401 Unauthorized\r\n"), "{text}");
+        let schemes = text.lines().filter_map(|l| {
+            let value = l.strip_prefix("WWW-Authenticate: ")?;
+            value.split(' ').next().map(str::to_owned)
+        });
+        schemes.collect::<Vec<_>>()
+    };
+    assert_eq!(asked(accept), ["NTLM"]);
+    assert_eq!(asked("X-Accept-Authentication: basic\r\n"), ["Basic"]);
+    assert_eq!(
+        asked("X-Accept-Authentication: Digest, Basic\r\n"),
+        ["Basic"]
+    );
+    assert_eq!(asked(""), ["NTLM", "Basic"]);
 }
 
 fn put_unknown() -> Vec<u8> {

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The families of requirements and the number of the last one in each.
-const FAMILIES: [(&str, u32); 7] = [
+const FAMILIES: [(&str, u32); 10] = [
     ("WMSP", 125),
     ("MMSP", 110),
     ("RTSP", 140),
@@ -16,6 +16,9 @@ const FAMILIES: [(&str, u32); 7] = [
     ("BW", 57),
     ("WMLOG", 50),
     ("MSBD", 68),
+    ("WMHTTP", 112),
+    ("MSB", 72),
+    ("NSC", 43),
 ];
 
 /// Tests named in one row at most; the rest are found by searching for the requirement.

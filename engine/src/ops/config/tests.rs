@@ -238,6 +238,7 @@ fn live_sources_are_read_and_others_are_not_guessed_at() {
     }
 }
 
+// MSB-36
 #[test]
 fn tables_of_live_points_are_checked() {
     let head = "[[point]]\nname = \"a\"\nkind = \"broadcast\"\n";
@@ -265,6 +266,11 @@ fn tables_of_live_points_are_checked() {
         (
             &push,
             "[point.multicast]\ngroup = \"239.0.0.1:5\"\nbeacon = \"11s\"\n",
+            "point[1].multicast.beacon",
+        ),
+        (
+            &push,
+            "[point.multicast]\ngroup = \"239.0.0.1:5\"\nbeacon = \"900ms\"\n",
             "point[1].multicast.beacon",
         ),
         (

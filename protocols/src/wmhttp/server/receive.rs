@@ -8,7 +8,7 @@ use super::session::{End, Session};
 use crate::asf::{Header, Packet, trim};
 use crate::machine::{CloseHow, ConnId, Fault, Time};
 use crate::media::IngestEvent;
-use crate::wmhttp::frame::Kind;
+use crate::wmhttp::frame::{CHANGED_HEADER_MAX, HEADER_MAX, Kind};
 use bytes::Bytes;
 
 /// `$E`: another entry follows (WMHTTP-19).
@@ -121,20 +121,20 @@ fn take(s: &mut Session, counts: &mut super::Counts, frame: Frame) -> Result<Tak
     let Some(packet_size) = s.packet_size else {
         // WMHTTP-80
         return match frame.kind {
-            Kind::Header => take_header(s, &frame.payload),
+            Kind::Header => take_header(s, HEADER_MAX, &frame.payload),
             _ => Err("first frame is not $H".to_owned()),
         };
     };
     match frame.kind {
         Kind::Header | Kind::Change => {
-            let expected = match frame.kind {
-                Kind::Header => s.resumed,
-                _ => s.between_entries,
+            let (expected, max) = match frame.kind {
+                Kind::Header => (s.resumed, HEADER_MAX),
+                _ => (s.between_entries, CHANGED_HEADER_MAX),
             };
             if !expected {
                 counts.unexpected_headers += 1;
             }
-            take_header(s, &frame.payload)
+            take_header(s, max, &frame.payload)
         }
         Kind::Data if s.between_entries => Err("$D between $E and $C".to_owned()),
         Kind::Data => take_packet(s, counts, packet_size, frame.payload),
@@ -152,9 +152,14 @@ fn take(s: &mut Session, counts: &mut super::Counts, frame: Frame) -> Result<Tak
     }
 }
 
-fn take_header(s: &mut Session, payload: &Bytes) -> Result<Taken, String> {
+/// A header, of `max` bytes at most (WMHTTP-15, WMHTTP-23).
+fn take_header(s: &mut Session, max: usize, payload: &Bytes) -> Result<Taken, String> {
     let header = Header::parse(payload).map_err(|e| format!("ASF header: {e}"))?;
     let len = usize::try_from(header.blob_len()).unwrap_or(payload.len());
+    // ASF-22: what players get could not hold a longer one either.
+    if len > max {
+        return Err(format!("ASF header: {len} bytes where {max} are most"));
+    }
     s.packet_size = Some(header.packet_size());
     s.between_entries = false;
     s.resumed = false;
