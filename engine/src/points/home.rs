@@ -177,6 +177,14 @@ impl LiveHome {
         }
     }
 
+    /// A core's lane was full when it was to get the history: it gets it later.
+    pub fn not_told(&mut self, core: CoreId) {
+        if let Some(at) = self.subscribers.iter().position(|c| *c == core) {
+            self.subscribers.swap_remove(at);
+            self.newcomers.push(core);
+        }
+    }
+
     /// No longer send to a core.
     pub fn unsubscribe(&mut self, core: CoreId) {
         self.subscribers.retain(|c| *c != core);
@@ -291,6 +299,8 @@ impl LiveHome {
 
     /// The point goes: end what is on the air.
     pub fn close(&mut self, now: Time) -> Vec<CoreId> {
+        // What came since the last tick is recorded, too.
+        self.flush_intake(now);
         for tap in &mut self.taps {
             tap.end(now);
             tap.tick(now);

@@ -263,6 +263,17 @@ impl LiveFeed {
         }
     }
 
+    /// Take what it does not have yet of the past that its home sent once more.
+    pub fn catch_up(&self, past: &[Arc<Batch>], now: Time) {
+        for batch in past {
+            let (_, end) = self.range();
+            let first = batch.packets.first();
+            if first.is_some_and(|p| asf::clock::since(end, p.number) >= 0) {
+                self.push(batch, now);
+            }
+        }
+    }
+
     /// No more packets will come.
     pub fn end(&self) {
         self.ended.set(true);

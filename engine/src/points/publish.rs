@@ -121,6 +121,10 @@ fn take(
     push: &PushConfig,
     user: Option<Arc<str>>,
 ) -> OpenResult<Answer> {
+    if shard.point_by_id(point.id).is_none() {
+        // It went while the encoder proved who it is.
+        return no(Refusal::Unavailable);
+    }
     let publisher = Publisher {
         session: (front, request.session),
         peer: request.peer.ip(),
