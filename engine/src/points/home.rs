@@ -8,7 +8,7 @@
 //! entry's first ones do, and flows end only when they have sent them.
 
 use super::airing::Airing;
-use super::live::{Batch, BatchBuilder, LiveHead};
+use super::live::{Batch, BatchBuilder, LiveHead, age};
 use super::reel::{Played, Reel};
 use super::{Point, Tap};
 use crate::source::{AsfFile, Cache, Intake};
@@ -450,7 +450,7 @@ impl LiveHome {
     fn intake_caught_up(&self, now: Time) -> bool {
         let is_full = match (self.history.front(), self.history.back()) {
             (Some(first), Some(last)) => {
-                let span = last.last_send_time().wrapping_sub(first.last_send_time());
+                let span = age(last.last_send_time(), first.last_send_time());
                 span >= self.point.buffer_ms() / 10 * 9
             }
             _ => false,
