@@ -19,10 +19,10 @@ use crate::shard::{Message, Shard, ShardParts};
 use crate::source::Indexing;
 use control::Controller;
 pub use feed::{Feed, NotTaken, SourceState};
+use ipnet::IpNet;
 use listeners::{Sockets, bind};
 use protocols::content::Protocol;
 use protocols::machine::{Channel, CoreId, Machine, Service};
-use protocols::net::Prefix;
 use protocols::{mmsp, msbd, rtsp, wmhttp, wmsp};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
@@ -518,12 +518,10 @@ impl Machines {
 /// What stands behind a point's MSBD port.
 fn msbd_port(point: &PointConfig, at: SocketAddr) -> Option<msbd::server::Port> {
     let msbd = point.msbd.as_ref()?;
-    let listed = msbd.allow.iter();
-    let listed = listed.filter_map(|net| Prefix::new(net.addr(), net.prefix_len()).ok());
-    let this_machine = Prefix::new(Ipv4Addr::LOCALHOST.into(), 8).ok();
-    let allow: Vec<Prefix> = match msbd.allow.is_empty() {
-        true => this_machine.into_iter().collect(),
-        false => listed.collect(),
+    let this_machine = IpNet::new_assert(Ipv4Addr::LOCALHOST.into(), 8);
+    let allow = match msbd.allow.is_empty() {
+        true => vec![this_machine],
+        false => msbd.allow.clone(),
     };
     Some(msbd::server::Port {
         port: at.port(),
