@@ -138,7 +138,8 @@ pub struct ReloadReport {
 pub struct Server {
     controller: Arc<Controller>,
     cores: Mutex<Vec<CoreThread>>,
-    listeners: Vec<RawFd>,
+    /// Until they are shut: a number may be another descriptor's afterwards.
+    listeners: Mutex<Vec<RawFd>>,
     addresses: Addresses,
     admin: Option<Admin>,
     log: Mutex<Option<LogWriter>>,
@@ -238,7 +239,7 @@ impl Server {
         Ok(Server {
             controller,
             cores: Mutex::new(cores),
-            listeners,
+            listeners: Mutex::new(listeners),
             addresses,
             admin,
             log: Mutex::new(Some(log)),
@@ -286,15 +287,23 @@ impl Server {
     /// Take no new connections, let running sessions end for `patience`, then stop.
     pub fn drain(&self, patience: Duration) {
         self.controller.set_draining();
+        self.shut_listeners();
         self.controller.tell_all(|| Message::Drain);
-        for fd in &self.listeners {
-            rt::shut_down(*fd, Shutdown::Read);
-        }
         self.wait_for_sessions(patience);
         // What still runs is ended by the protocol's own words, not by a reset.
         self.controller.tell_all(|| Message::Finish);
         self.wait_for_sessions(FINISH_PATIENCE);
         self.stop();
+    }
+
+    /// Refuse new connections. Before the cores are told anything else, so that nobody else closes what is
+    /// shut here.
+    fn shut_listeners(&self) {
+        if let Ok(mut listeners) = self.listeners.lock() {
+            for fd in listeners.drain(..) {
+                rt::shut_down(fd, Shutdown::Read);
+            }
+        }
     }
 
     fn wait_for_sessions(&self, patience: Duration) {
@@ -306,6 +315,7 @@ impl Server {
 
     /// Stop now.
     pub fn stop(&self) {
+        self.shut_listeners();
         self.controller.tell_all(|| Message::Stop);
         let cores = match self.cores.lock() {
             Ok(mut cores) => std::mem::take(&mut *cores),
