@@ -295,7 +295,7 @@ fn push_from_pipe(url: &str) -> (Child, ChildStdin) {
 fn a_session_that_breaks_off_is_followed_by_another() {
     let peer = Peer::bind();
     let url = peer.url();
-    let (mut child, mut input) = push_from_pipe(&url);
+    let (child, mut input) = push_from_pipe(&url);
     let bytes = fs::read(content("clip.wmv")).expect("content");
     let header = protocols::asf::Header::parse(&bytes).expect("a header");
     let at = |n| header.packet_offset(n) as usize;
@@ -426,7 +426,7 @@ fn what_cannot_be_pushed_is_told_before_anybody_is_asked() {
 fn input_that_breaks_ends_the_stream_with_a_fault() {
     let peer = Peer::bind();
     let url = peer.url();
-    let (mut child, mut input) = push_from_pipe(&url);
+    let (child, mut input) = push_from_pipe(&url);
     let bytes = fs::read(content("audio.wma")).expect("content");
     let header = protocols::asf::Header::parse(&bytes).expect("a header");
     let blob = &bytes[..header.blob_len() as usize];
