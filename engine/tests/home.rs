@@ -201,3 +201,24 @@ fn entries_do_not_begin_faster_than_viewers_can_take() {
     assert_eq!(after, entries + 1, "the last header's entry has begun");
     assert!(scene.home.point.facts.packets() >= u64::from(entries) + 50);
 }
+
+/// What follows a header that is refused is not taken for more of the entry before.
+#[test]
+fn packets_of_a_refused_header_are_left_out() {
+    let mut scene = Scene::new("home-refused");
+    scene.header();
+    scene.packet();
+    let tiny = Clip {
+        packet_size: 16,
+        ..CLIP
+    };
+    let refused = IngestEvent::Header(tiny.head().into());
+    assert!(scene.home.ingest(&refused, scene.now).is_err());
+    scene.packet();
+    let facts = &scene.home.point.facts;
+    assert_eq!((facts.entries(), facts.packets()), (1, 1));
+    scene.header();
+    scene.packet();
+    let facts = &scene.home.point.facts;
+    assert_eq!((facts.entries(), facts.packets()), (2, 2));
+}

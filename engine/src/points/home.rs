@@ -218,9 +218,12 @@ impl LiveHome {
     pub fn ingest(&mut self, event: &IngestEvent, now: Time) -> Result<(), asf::Error> {
         match event {
             IngestEvent::Header(blob) => {
+                self.flush_intake(now);
+                // If it is refused, what follows it is not taken for more of the entry before.
+                self.incoming = None;
                 let blob = asf::broadcast_blob(blob, None)?;
                 let head = Arc::new(LiveHead::parse(Bytes::from(blob))?);
-                self.flush_intake(now);
+                asf::check::check_header(&head.header)?;
                 self.heard = now;
                 self.incoming = Some(head);
                 self.held_back = !self.entry_pace.take(1, now);
