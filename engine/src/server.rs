@@ -19,10 +19,10 @@ use crate::shard::{Message, Shard, ShardParts};
 use crate::source::Indexing;
 use control::Controller;
 pub use feed::{Feed, NotTaken, SourceState};
+use ipnet::IpNet;
 use listeners::{Sockets, bind};
 use protocols::content::Protocol;
 use protocols::machine::{Channel, CoreId, Machine, Service};
-use protocols::net::Prefix;
 use protocols::{mmsp, msbd, rtsp, wmhttp, wmsp};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
@@ -138,7 +138,8 @@ pub struct ReloadReport {
 pub struct Server {
     controller: Arc<Controller>,
     cores: Mutex<Vec<CoreThread>>,
-    listeners: Vec<RawFd>,
+    /// Until they are shut: a number may be another descriptor's afterwards.
+    listeners: Mutex<Vec<RawFd>>,
     addresses: Addresses,
     admin: Option<Admin>,
     log: Mutex<Option<LogWriter>>,
@@ -239,7 +240,7 @@ impl Server {
         Ok(Server {
             controller,
             cores: Mutex::new(cores),
-            listeners,
+            listeners: Mutex::new(listeners),
             addresses,
             admin,
             log: Mutex::new(Some(log)),
@@ -287,15 +288,23 @@ impl Server {
     /// Take no new connections, let running sessions end for `patience`, then stop.
     pub fn drain(&self, patience: Duration) {
         self.controller.set_draining();
+        self.shut_listeners();
         self.controller.tell_all(|| Message::Drain);
-        for fd in &self.listeners {
-            rt::shut_down(*fd, Shutdown::Read);
-        }
         self.wait_for_sessions(patience);
         // What still runs is ended by the protocol's own words, not by a reset.
         self.controller.tell_all(|| Message::Finish);
         self.wait_for_sessions(FINISH_PATIENCE);
         self.stop();
+    }
+
+    /// Refuse new connections. Before the cores are told anything else, so that nobody else closes what is
+    /// shut here.
+    fn shut_listeners(&self) {
+        if let Ok(mut listeners) = self.listeners.lock() {
+            for fd in listeners.drain(..) {
+                rt::shut_down(fd, Shutdown::Read);
+            }
+        }
     }
 
     fn wait_for_sessions(&self, patience: Duration) {
@@ -307,6 +316,7 @@ impl Server {
 
     /// Stop now.
     pub fn stop(&self) {
+        self.shut_listeners();
         self.controller.tell_all(|| Message::Stop);
         let cores = match self.cores.lock() {
             Ok(mut cores) => std::mem::take(&mut *cores),
@@ -519,12 +529,10 @@ impl Machines {
 /// What stands behind a point's MSBD port.
 fn msbd_port(point: &PointConfig, at: SocketAddr) -> Option<msbd::server::Port> {
     let msbd = point.msbd.as_ref()?;
-    let listed = msbd.allow.iter();
-    let listed = listed.filter_map(|net| Prefix::new(net.addr(), net.prefix_len()).ok());
-    let this_machine = Prefix::new(Ipv4Addr::LOCALHOST.into(), 8).ok();
-    let allow: Vec<Prefix> = match msbd.allow.is_empty() {
-        true => this_machine.into_iter().collect(),
-        false => listed.collect(),
+    let this_machine = IpNet::new_assert(Ipv4Addr::LOCALHOST.into(), 8);
+    let allow = match msbd.allow.is_empty() {
+        true => vec![this_machine],
+        false => msbd.allow.clone(),
     };
     Some(msbd::server::Port {
         port: at.port(),

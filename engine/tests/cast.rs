@@ -331,6 +331,21 @@ fn a_sender_that_was_held_up_catches_up_without_a_burst() {
     assert!(scene.metrics.casts()[0].late.get() > 5);
 }
 
+/// At the end nothing is kept back: what waits leaves, and then its parity.
+// MSB-44
+#[test]
+fn what_waits_leaves_before_the_sender_goes() {
+    let mut scene = Scene::new("cast-close", "239.192.77.17:5017", "");
+    scene.begin(CLIP, 1);
+    scene.give(CLIP, 0..3);
+    let now = scene.now;
+    scene.cast().close(now);
+    let (packets, _) = packets_of(&scene.member.all());
+    assert_eq!(data(&packets).len(), 3);
+    assert!(packets.last().is_some_and(|p| fec::is_parity(&p.asf)));
+    assert_eq!(packets.len(), 4);
+}
+
 /// Servers get the packets at full size, one datagram each, under the entry's stream id.
 // MSBD-39, MSBD-40, MSBD-41, MSBD-42, MSBD-44
 #[test]

@@ -9,30 +9,10 @@ use protocols::media::IngestEvent;
 use protocols::{mmsp, rtsp, wmsp};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use support::asf::{Clip, Said, said};
+use support::asf::{Clip, FIRST, SECOND, Said, said};
 use support::client::{self, Client};
 use support::machine::Driven;
 use support::*;
-
-/// A second and a half.
-const FIRST: Clip = Clip {
-    packet_size: 1000,
-    packets: 30,
-    interval: 50,
-    key_every: 5,
-    preroll: 100,
-    seed: 3,
-};
-
-/// Other packets, and other ends.
-const SECOND: Clip = Clip {
-    packet_size: 1400,
-    packets: 40,
-    interval: 40,
-    key_every: 8,
-    preroll: 200,
-    seed: 9,
-};
 
 /// Other bytes behind the same header as the first one's.
 const THIRD: Clip = Clip { seed: 77, ..FIRST };

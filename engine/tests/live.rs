@@ -243,3 +243,43 @@ fn a_stop_ends_sessions_in_order() {
         "nobody listens any more"
     );
 }
+
+/// Each of them has its core ask the point's home, and the answers cross.
+#[test]
+fn viewers_who_come_all_at_once_stay() {
+    let folder = Folder::with_clip("live-crowd");
+    let server = start(config(&folder, LIVE));
+    let at = http(&server);
+    std::thread::scope(|scope| {
+        for _ in 0..32 {
+            scope.spawn(move || {
+                let mut player = Player::play(at, "/live", &[1, 2], "");
+                player.header();
+                let mut last = player.data().number;
+                for _ in 0..60 {
+                    let number = player.data().number;
+                    assert_eq!(number, last + 1);
+                    last = number;
+                }
+            });
+        }
+    });
+    server.stop();
+}
+
+/// Nothing listens to what a stopped server listened to, and another one can.
+#[test]
+fn ports_are_free_after_a_stop() {
+    let folder = Folder::with_clip("live-ports");
+    let server = start(config(&folder, LIVE));
+    let at = http(&server);
+    Player::play(at, "/live", &[1, 2], "").header();
+    server.stop();
+    let refused = std::net::TcpStream::connect(at).expect_err("nobody is there");
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    let same = LIVE.replace("127.0.0.1:0", &at.to_string());
+    let server = start(config(&folder, &same));
+    assert_eq!(http(&server), at);
+    Player::play(at, "/live", &[1, 2], "").header();
+    server.stop();
+}

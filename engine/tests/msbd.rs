@@ -7,27 +7,8 @@ use protocols::machine::CoreId;
 use socket2::{Domain, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use support::asf::Clip;
+use support::asf::{Clip, FIRST, SECOND};
 use support::*;
-
-/// A second and a half, with padding in every packet.
-const FIRST: Clip = Clip {
-    packet_size: 1000,
-    packets: 30,
-    interval: 50,
-    key_every: 5,
-    preroll: 100,
-    seed: 3,
-};
-
-const SECOND: Clip = Clip {
-    packet_size: 1400,
-    packets: 40,
-    interval: 40,
-    key_every: 8,
-    preroll: 200,
-    seed: 9,
-};
 
 /// 3.2 Mbit/s.
 const THICK: Clip = Clip {

@@ -399,6 +399,12 @@ fn a_point_is_made_from_a_template_and_goes_with_its_encoder() {
     let (_, reply) = push::setup(at, "/new", &[], "Template-URL: \"/studio\"\r\n");
     assert_eq!(reply.status, 403, "not a template: {}", reply.head);
     let directives = "Template-URL: \"/second\"\r\nAutoDestroy: 1\r\n";
+    // Names that an operator could not give either.
+    let long = format!("/{}", "n".repeat(200));
+    for name in ["/new%20one", "/new.nsc", "/n%22ew", "/n%C3%A9w", &long] {
+        let (_, reply) = push::setup(at, name, &[], directives);
+        assert_eq!(reply.status, 403, "{name}: {}", reply.head);
+    }
     let encoder = Encoder::begin_with(at, "/new", &SHOW.head(), directives);
     let show = Show::on(encoder, SHOW);
     let (mut client, _) = viewer(at, "/new");

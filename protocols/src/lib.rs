@@ -18,7 +18,6 @@ pub mod media;
 pub mod mmsp;
 pub mod msb;
 pub mod msbd;
-pub mod net;
 pub mod nsc;
 pub mod playlist;
 pub mod rate;

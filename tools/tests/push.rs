@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::time::Duration;
 
 /// Longest wait for anything.
@@ -280,16 +280,22 @@ fn directives_and_credentials_are_sent() {
     let _ = fs::remove_file(password);
 }
 
+/// `ringcast push` of what is written to the pipe.
+fn push_from_pipe(url: &str) -> (Child, ChildStdin) {
+    let mut child = push(&["--json", url, "-"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("the command");
+    let input = child.stdin.take().expect("a pipe");
+    (child, input)
+}
+
 // WMHTTP-54: and then with push-id 0 and the header again.
 #[test]
 fn a_session_that_breaks_off_is_followed_by_another() {
     let peer = Peer::bind();
     let url = peer.url();
-    let mut child = push(&["--json", &url, "-"])
-        .stdin(Stdio::piped())
-        .spawn()
-        .expect("the command");
-    let mut input = child.stdin.take().expect("a pipe");
+    let (child, mut input) = push_from_pipe(&url);
     let bytes = fs::read(content("clip.wmv")).expect("content");
     let header = protocols::asf::Header::parse(&bytes).expect("a header");
     let at = |n| header.packet_offset(n) as usize;
@@ -420,11 +426,7 @@ fn what_cannot_be_pushed_is_told_before_anybody_is_asked() {
 fn input_that_breaks_ends_the_stream_with_a_fault() {
     let peer = Peer::bind();
     let url = peer.url();
-    let mut child = push(&["--json", &url, "-"])
-        .stdin(Stdio::piped())
-        .spawn()
-        .expect("the command");
-    let mut input = child.stdin.take().expect("a pipe");
+    let (child, mut input) = push_from_pipe(&url);
     let bytes = fs::read(content("audio.wma")).expect("content");
     let header = protocols::asf::Header::parse(&bytes).expect("a header");
     let blob = &bytes[..header.blob_len() as usize];

@@ -24,6 +24,9 @@ use std::time::Duration;
 /// What leaves within this time leaves at once: each wake-up of a core costs as much as dozens of sends.
 const GATHER: Duration = Duration::from_millis(2);
 
+/// At the end what is due within this time leaves at once: no more, because it comes as a burst.
+const FAREWELL: Duration = Duration::from_millis(200);
+
 /// A packet that leaves later than this is counted as late.
 const LATE: Duration = Duration::from_millis(20);
 
@@ -369,6 +372,16 @@ impl Tap for Cast {
         self.schedule.end(now);
     }
 
+    fn close(&mut self, now: Time) {
+        self.end(now);
+        while let Some(item) = self.schedule.front() {
+            if matches!(item, Item::Packet(waiting) if waiting.due > now + FAREWELL) {
+                break;
+            }
+            self.send_next(now);
+        }
+    }
+
     fn tick(&mut self, now: Time) -> Option<Time> {
         let group = self.group;
         let announces = self
@@ -390,18 +403,23 @@ impl Cast {
                     return due.min(self.stay_alive(now));
                 }
             }
-            match self.schedule.pop() {
-                Some(Item::Entry(head)) => self.enter(&head, now),
-                Some(Item::Packet(waiting)) => self.send(&waiting, now),
-                Some(Item::Over) => {
-                    self.pause(now);
-                    self.silent = true;
-                    self.beacon_at = now;
-                }
-                None => break,
-            }
+            self.send_next(now);
         }
         self.stay_alive(now)
+    }
+
+    /// Send what is next, whatever its time.
+    fn send_next(&mut self, now: Time) {
+        match self.schedule.pop() {
+            Some(Item::Entry(head)) => self.enter(&head, now),
+            Some(Item::Packet(waiting)) => self.send(&waiting, now),
+            Some(Item::Over) => {
+                self.pause(now);
+                self.silent = true;
+                self.beacon_at = now;
+            }
+            None => {}
+        }
     }
 }
 

@@ -19,7 +19,7 @@ pub use live::{
 };
 pub use point::{AuthConfig, AuthMethod, PointConfig, PointKind, PullScheme, REALM, Source};
 pub use units::{BitRate, Size, Span};
-pub use validate::POINT_COUNT_MAX;
+pub use validate::{POINT_COUNT_MAX, point_name};
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -8,7 +8,7 @@
 //! entry's first ones do, and flows end only when they have sent them.
 
 use super::airing::Airing;
-use super::live::{Batch, BatchBuilder, LiveHead};
+use super::live::{Batch, BatchBuilder, LiveHead, age};
 use super::reel::{Played, Reel};
 use super::{Point, Tap};
 use crate::source::{AsfFile, Cache, Intake};
@@ -16,6 +16,7 @@ use bytes::Bytes;
 use protocols::asf;
 use protocols::machine::{CoreId, Time};
 use protocols::media::IngestEvent;
+use protocols::rate::bucket::TokenBucket;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -38,6 +39,10 @@ pub struct LiveHome {
     intake: Intake,
     /// The header of what comes in, while there is a source.
     incoming: Option<Arc<LiveHead>>,
+    /// How soon its next entry may begin.
+    entry_pace: TokenBucket,
+    /// It began entries too fast: what it sends is left out until the next one may begin.
+    held_back: bool,
     /// When the source last sent something, or was first waited for.
     heard: Time,
     /// When the entry on the air began.
@@ -53,6 +58,11 @@ pub struct LiveHome {
     taps: Vec<Box<dyn Tap>>,
     parcels: Vec<Parcel>,
 }
+
+/// Entries that a source may begin in a row, and per second in the long run. Each costs every viewer a
+/// header, and a recording or a station file may change with it.
+const ENTRY_BURST: u64 = 8;
+const ENTRY_RATE: u64 = 2;
 
 /// Where the packets that are broadcast come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +97,8 @@ impl LiveHome {
             files: None,
             intake: Intake::default(),
             incoming: None,
+            entry_pace: TokenBucket::new(ENTRY_RATE, ENTRY_BURST, now),
+            held_back: false,
             heard: now,
             began: now,
             head: None,
@@ -177,14 +189,25 @@ impl LiveHome {
         }
     }
 
+    /// A core's lane was full when it was to get the history: it gets it later.
+    pub fn not_told(&mut self, core: CoreId) {
+        if let Some(at) = self.subscribers.iter().position(|c| *c == core) {
+            self.subscribers.swap_remove(at);
+            self.newcomers.push(core);
+        }
+    }
+
     /// No longer send to a core.
     pub fn unsubscribe(&mut self, core: CoreId) {
         self.subscribers.retain(|c| *c != core);
         self.newcomers.retain(|c| *c != core);
         let rests = !self.is_watched() && !self.point.config.runs_always();
-        if rests && self.on_air == OnAir::Files && self.plays_files_only() {
+        if rests && self.on_air == OnAir::Files {
             self.leave_air();
-            self.point.facts.set(Airing::Idle);
+            self.point.facts.set(match self.plays_files_only() {
+                true => Airing::Idle,
+                false => Airing::Waiting,
+            });
         }
     }
 
@@ -195,20 +218,30 @@ impl LiveHome {
     pub fn ingest(&mut self, event: &IngestEvent, now: Time) -> Result<(), asf::Error> {
         match event {
             IngestEvent::Header(blob) => {
+                self.flush_intake(now);
+                // If it is refused, what follows it is not taken for more of the entry before.
+                self.incoming = None;
                 let blob = asf::broadcast_blob(blob, None)?;
                 let head = Arc::new(LiveHead::parse(Bytes::from(blob))?);
-                self.flush_intake(now);
+                asf::check::check_header(&head.header)?;
                 self.heard = now;
                 self.incoming = Some(head);
-                self.air_intake(now);
+                self.held_back = !self.entry_pace.take(1, now);
+                if !self.held_back {
+                    self.air_intake(now);
+                }
             }
             IngestEvent::Packet { bytes, .. } => {
                 self.heard = now;
                 if self.incoming.is_none() {
                     return Ok(());
                 }
-                if self.on_air != OnAir::Intake {
-                    // It was silent for so long that something else is on the air.
+                if self.held_back && !self.entry_pace.take(1, now) {
+                    self.point.facts.count_damaged();
+                    return Ok(());
+                }
+                if std::mem::take(&mut self.held_back) || self.on_air != OnAir::Intake {
+                    // Or it was silent for so long that something else is on the air.
                     self.air_intake(now);
                 }
                 self.point.facts.count_packet(bytes.len());
@@ -272,7 +305,7 @@ impl LiveHome {
         let mut fine = true;
         match self.on_air {
             OnAir::Nothing => self.fill_in(now),
-            OnAir::Files => fine = self.play_files(now),
+            OnAir::Files => fine = self.play_files(now) || self.give_up_fallback(now),
             OnAir::Over => {}
             OnAir::Intake => {
                 self.flush_intake(now);
@@ -291,9 +324,10 @@ impl LiveHome {
 
     /// The point goes: end what is on the air.
     pub fn close(&mut self, now: Time) -> Vec<CoreId> {
+        // What came since the last tick is recorded, too.
+        self.flush_intake(now);
         for tap in &mut self.taps {
-            tap.end(now);
-            tap.tick(now);
+            tap.close(now);
         }
         self.point.facts.set(Airing::Idle);
         self.subscribers
@@ -333,6 +367,20 @@ impl LiveHome {
                 }
             }
         }
+        true
+    }
+
+    /// What fills in cannot be read any more: that is not the end of the source. False if it is the source.
+    fn give_up_fallback(&mut self, now: Time) -> bool {
+        if self.plays_files_only() {
+            return false;
+        }
+        tracing::error!(
+            point = self.point.config.name,
+            "its fallback can no longer be read"
+        );
+        self.files = None;
+        self.end_broadcast(now, OnAir::Nothing, Airing::Waiting);
         true
     }
 
@@ -440,7 +488,7 @@ impl LiveHome {
     fn intake_caught_up(&self, now: Time) -> bool {
         let is_full = match (self.history.front(), self.history.back()) {
             (Some(first), Some(last)) => {
-                let span = last.last_send_time().wrapping_sub(first.last_send_time());
+                let span = age(last.last_send_time(), first.last_send_time());
                 span >= self.point.buffer_ms() / 10 * 9
             }
             _ => false,

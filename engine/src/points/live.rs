@@ -26,6 +26,12 @@ const RING_BYTES_MAX: u64 = 256 << 20;
 /// How long a core is fed without having a viewer.
 const FEED_IDLE_MAX: Duration = Duration::from_secs(30);
 
+/// How much older than the newest packet one is, ms, by their send times. A source's send times may go
+/// back a little: a packet from before that is not old.
+pub fn age(newest: u32, send_time: u32) -> u32 {
+    asf::clock::since(send_time, newest).max(0).unsigned_abs()
+}
+
 /// What is known of a live stream, the same on all cores.
 pub struct LiveHead {
     /// Header as served: broadcast flag set, durations zero.
@@ -263,6 +269,17 @@ impl LiveFeed {
         }
     }
 
+    /// Take what it does not have yet of the past that its home sent once more.
+    pub fn catch_up(&self, past: &[Arc<Batch>], now: Time) {
+        for batch in past {
+            let (_, end) = self.range();
+            let first = batch.packets.first();
+            if first.is_some_and(|p| asf::clock::since(end, p.number) >= 0) {
+                self.push(batch, now);
+            }
+        }
+    }
+
     /// No more packets will come.
     pub fn end(&self) {
         self.ended.set(true);
@@ -329,7 +346,7 @@ impl LiveFeed {
             packets.back().and_then(packet),
         ) {
             (Some(first), Some(last)) => {
-                first.number == 0 && last.send_time.wrapping_sub(first.send_time) <= self.depth()
+                first.number == 0 && age(last.send_time, first.send_time) <= self.depth()
             }
             _ => false,
         }
@@ -377,7 +394,7 @@ impl LiveFeed {
             ) {
                 continue;
             }
-            let age = head.send_time.wrapping_sub(packet.send_time);
+            let age = age(head.send_time, packet.send_time);
             if best.is_some() && age > oldest {
                 break;
             }
@@ -411,9 +428,10 @@ impl LiveFeed {
             .map(|p| (p.end - p.start) as usize + protocols::media::SLOT_HEAD)
             .sum();
         let span = match (packets.front(), packets.back()) {
-            (Some((first, i)), Some((last, j))) => last.packets[*j as usize]
-                .send_time
-                .wrapping_sub(first.packets[*i as usize].send_time),
+            (Some((first, i)), Some((last, j))) => age(
+                last.packets[*j as usize].send_time,
+                first.packets[*i as usize].send_time,
+            ),
             _ => 0,
         };
         // As much as a full history at the rate seen or announced and a quarter more, and never so

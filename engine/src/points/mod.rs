@@ -3,6 +3,7 @@
 
 mod airing;
 mod answer;
+mod cue;
 mod document;
 mod home;
 mod live;
@@ -13,7 +14,7 @@ mod tap;
 pub use airing::{Airing, SourceFacts};
 pub use answer::{answer, open_source, reason_of};
 pub use home::{LiveHome, Parcel};
-pub use live::{Batch, BatchBuilder, BatchPacket, LiveFeed, LiveHead, LiveRing};
+pub use live::{Batch, BatchBuilder, BatchPacket, LiveFeed, LiveHead, LiveRing, age};
 pub use publish::{PointMaker, Publisher};
 pub use tap::Tap;
 

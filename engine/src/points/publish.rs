@@ -121,6 +121,10 @@ fn take(
     push: &PushConfig,
     user: Option<Arc<str>>,
 ) -> OpenResult<Answer> {
+    if shard.point_by_id(point.id).is_none() {
+        // It went while the encoder proved who it is.
+        return no(Refusal::Unavailable);
+    }
     let publisher = Publisher {
         session: (front, request.session),
         peer: request.peer.ip(),
@@ -159,7 +163,9 @@ async fn make(shard: &Rc<Shard>, template: &Arc<Point>, name: &str) -> OpenResul
     }
     let maker = Arc::clone(shard.maker());
     match rt::blocking(move || maker.make(config)).await {
-        Ok(point) => Ok(point),
+        Ok(point) if point.config.made_by_push => Ok(point),
+        // The operator's, since a moment ago: its own rights count.
+        Ok(_) => no(Refusal::Taken),
         Err(error) => {
             tracing::warn!(point = name, %error, "a point asked for by an encoder was not made");
             no(Refusal::Forbidden)

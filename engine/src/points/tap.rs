@@ -19,6 +19,12 @@ pub trait Tap {
     /// The source is gone, or its point: nothing comes before the next [`Tap::begin`].
     fn end(&mut self, now: Time);
 
+    /// The point goes, or the server stops: nothing comes any more, and what waits has to go now.
+    fn close(&mut self, now: Time) {
+        self.end(now);
+        self.tick(now);
+    }
+
     /// Do what is due; says when it wants to be called again at the latest.
     fn tick(&mut self, now: Time) -> Option<Time>;
 }

@@ -5,7 +5,7 @@ use crate::lanes::Lanes;
 use crate::ops::admin::{
     Added, Control, ControlError, InputStatus, PointState, PointStatus, Readiness,
 };
-use crate::ops::config::{Config, MsbdConfig, POINT_COUNT_MAX, PointConfig};
+use crate::ops::config::{Config, MsbdConfig, POINT_COUNT_MAX, PointConfig, point_name};
 use crate::ops::metrics::Metrics;
 use crate::points::{Point, PointMaker, SourceFacts};
 use crate::policy::Limiter;
@@ -108,15 +108,15 @@ impl Controller {
 
     /// Send a message to every core.
     pub fn tell_all(&self, make: impl Fn() -> Message) {
-        for core in 0..self.cores {
+        for core in (0..self.cores).map(|number| CoreId(number as u8)) {
             let mut message = make();
-            for _ in 0..OFFERS_MAX {
-                match self
-                    .lanes
-                    .call(self.lanes.outside(), CoreId(core as u8), message)
-                {
-                    Ok(()) => break,
-                    Err(back) => message = back,
+            let mut offers = 0;
+            while let Err(back) = self.offer(core, message) {
+                message = back;
+                offers += 1;
+                if offers == OFFERS_MAX {
+                    tracing::error!(core = core.0, "a core takes nothing: it was not told");
+                    break;
                 }
                 std::thread::sleep(Duration::from_millis(1));
             }
@@ -130,9 +130,12 @@ impl Controller {
         let made: Vec<PointConfig> = {
             let state = self.lock();
             let made = state.config.points.iter().filter(|p| p.made_by_push);
-            made.filter(|made| !config.points.iter().any(|p| p.name == made.name))
-                .cloned()
-                .collect()
+            made.filter(|made| {
+                let taken = |p: &PointConfig| p.name.eq_ignore_ascii_case(&made.name);
+                !config.points.iter().any(taken)
+            })
+            .cloned()
+            .collect()
         };
         config.points.extend(made);
         self.put_in_force(config)
@@ -242,10 +245,13 @@ impl Controller {
 impl PointMaker for Controller {
     fn make(&self, config: PointConfig) -> io::Result<Arc<Point>> {
         let name = config.name.clone();
-        if let Some(point) = self.find(&name) {
-            return Ok(point);
-        }
+        // It comes from outside, and stands in logs, documents and names of files.
+        point_name(&name).map_err(|what| io::Error::new(io::ErrorKind::InvalidInput, what))?;
         let added = self.change(&name, |points| {
+            // Encoders on several cores may have asked for it at once.
+            if points.iter().any(|p| p.name.eq_ignore_ascii_case(&name)) {
+                return Ok(Added::Unchanged);
+            }
             if points.len() >= POINT_COUNT_MAX {
                 return Err(ControlError::Invalid("there are too many points".into()));
             }
@@ -253,8 +259,10 @@ impl PointMaker for Controller {
             Ok(Added::Created)
         });
         added.map_err(|error| io::Error::other(error.to_string()))?;
-        self.find(&name)
-            .ok_or_else(|| io::Error::other("the point went again"))
+        let state = self.lock();
+        let named = |p: &&Arc<Point>| p.config.name.eq_ignore_ascii_case(&name);
+        let made = state.points.iter().find(named).cloned();
+        made.ok_or_else(|| io::Error::other("the point went again"))
     }
 
     fn remove(&self, name: &str) {

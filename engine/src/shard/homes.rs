@@ -31,6 +31,8 @@ pub struct Homes {
     pub(super) pullers: RefCell<HashMap<u32, Rc<Puller>>>,
     /// Sessions that have to be told that they are over.
     evicted: RefCell<VecDeque<((u8, u64), Refusal)>>,
+    /// Cores that could not be told yet that a stream is over.
+    untold: RefCell<Vec<(u32, CoreId)>>,
     /// When a tap wants to be called again.
     tap_due: Cell<Option<Time>>,
     /// Frames that publishers have sent so far.
@@ -166,6 +168,10 @@ impl Shard {
     /// A core wants a live stream whose home is here.
     pub(super) fn subscribe(self: &Rc<Self>, point: &Arc<Point>, core: CoreId) {
         let now = rt::now();
+        // A core that has not heard yet that the point went must not bring it back.
+        if self.point_by_id(point.id).is_none() {
+            return;
+        }
         if !point.config.source.is_files() {
             self.ensure_home(point);
         }
@@ -254,6 +260,10 @@ impl Shard {
         rt::spawn(async move {
             let opened = open_first(&shard, &point).await;
             let waiting = shard.homes.opening.borrow_mut().remove(&point.id);
+            if shard.point_by_id(point.id).is_none() {
+                // It went meanwhile.
+                return;
+            }
             let (place, file) = match opened {
                 Ok(found) => found,
                 Err(refusal) => {
@@ -303,6 +313,12 @@ impl Shard {
 
     /// Move every live stream on.
     pub(super) fn advance_homes(self: &Rc<Self>, now: Time) {
+        let untold = self.homes.untold.take();
+        self.deliver(
+            untold
+                .into_iter()
+                .map(|(point, core)| (point, Parcel::Gone(core))),
+        );
         let mut parcels = Vec::new();
         let mut failed = Vec::new();
         let mut wanted = Vec::new();
@@ -317,14 +333,7 @@ impl Shard {
                 failed.push(*id);
             }
         }
-        for (point, parcel) in parcels {
-            let (core, message) = match parcel {
-                Parcel::Past(core, head, past) => (core, Message::Past(point, head, past)),
-                Parcel::Fresh(core, entry, batch) => (core, Message::Batch(point, entry, batch)),
-                Parcel::Gone(core) => (core, Message::Gone(point)),
-            };
-            self.pass_on(core, message);
-        }
+        self.deliver(parcels);
         for point in failed {
             self.close_home(point);
         }
@@ -332,6 +341,38 @@ impl Shard {
             self.open_next(point, place);
         }
         self.tick_taps(now);
+    }
+
+    /// Send what homes want sent. Batches may be lost on a full lane. That an entry begins or the stream is
+    /// over is told again later: else viewers would wait in the old entry for ever.
+    fn deliver(self: &Rc<Self>, parcels: impl IntoIterator<Item = (u32, Parcel)>) {
+        for (point, parcel) in parcels {
+            match parcel {
+                Parcel::Fresh(core, entry, batch) => {
+                    self.pass_on(core, Message::Batch(point, entry, batch));
+                }
+                Parcel::Past(core, head, past) => {
+                    let told = self.pass_on(core, Message::Past(point, head, past));
+                    if told {
+                        // Which ends what the core had before.
+                        let mut untold = self.homes.untold.borrow_mut();
+                        untold.retain(|owed| *owed != (point, core));
+                    } else if let Some(home) = self.homes.running.borrow_mut().get_mut(&point) {
+                        home.not_told(core);
+                    }
+                }
+                Parcel::Gone(core) => self.tell_gone(point, core),
+            }
+        }
+    }
+
+    fn tell_gone(self: &Rc<Self>, point: u32, core: CoreId) {
+        if !self.pass_on(core, Message::Gone(point)) {
+            let mut untold = self.homes.untold.borrow_mut();
+            if !untold.contains(&(point, core)) {
+                untold.push((point, core));
+            }
+        }
     }
 
     /// Let the taps do what is due.
@@ -354,7 +395,7 @@ impl Shard {
         let home = self.homes.running.borrow_mut().remove(&point);
         self.forget_source(point);
         for core in home.map(|mut h| h.close(rt::now())).unwrap_or_default() {
-            self.pass_on(core, Message::Gone(point));
+            self.tell_gone(point, core);
         }
     }
 }

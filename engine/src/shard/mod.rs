@@ -41,7 +41,7 @@ use protocols::content::{Content, ContentId, Protocol};
 use protocols::machine::{ConnId, CoreId, Fault, Report, Service, Time};
 use protocols::media::{FlowEvent, FlowId};
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::File;
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -100,6 +100,8 @@ pub struct Shard {
     next_id: Cell<u64>,
     points: RefCell<Arc<Vec<Arc<Point>>>>,
     feeds: RefCell<HashMap<u32, Rc<LiveFeed>>>,
+    /// The points whose homes were asked for their packets, and not told since that it is enough.
+    followed: RefCell<HashSet<u32>>,
     homes: Homes,
     cache: Rc<Cache>,
     files: RefCell<HashMap<FileKey, (Rc<AsfFile>, Time)>>,
@@ -133,6 +135,7 @@ impl Shard {
             next_id: Cell::new(1),
             points: RefCell::default(),
             feeds: RefCell::default(),
+            followed: RefCell::default(),
             homes: Homes::default(),
             files: RefCell::default(),
             events: RefCell::default(),

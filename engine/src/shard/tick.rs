@@ -3,7 +3,7 @@
 use super::wheel::TICK;
 use super::{Message, Shard};
 use crate::front;
-use crate::points::{Batch, LiveFeed, Point};
+use crate::points::{Batch, LiveFeed, LiveHead, Point};
 use crate::rt::{self, Woken};
 use protocols::machine::{CoreId, Input, Time};
 use std::rc::Rc;
@@ -169,21 +169,7 @@ impl Shard {
     fn receive(self: &Rc<Self>, message: Message) {
         match message {
             Message::Batch(point, entry, batch) => self.take_batch(point, entry, &batch),
-            Message::Past(point, head, past) => {
-                let buffer = self
-                    .points
-                    .borrow()
-                    .iter()
-                    .find(|p| p.id == point)
-                    .map(|p| p.buffer_ms());
-                if let Some(buffer) = buffer {
-                    let feed = LiveFeed::new(point, head, buffer, &past, rt::now());
-                    let old = self.feeds.borrow_mut().insert(point, Rc::new(feed));
-                    if let Some(old) = old {
-                        old.end();
-                    }
-                }
-            }
+            Message::Past(point, head, past) => self.take_past(point, head, &past),
             Message::Gone(point) => {
                 if let Some(feed) = self.feeds.borrow_mut().remove(&point) {
                     feed.end();
@@ -225,6 +211,29 @@ impl Shard {
         }
     }
 
+    fn take_past(&self, point: u32, head: Arc<LiveHead>, past: &[Arc<Batch>]) {
+        // It crossed our word that nobody wants it any more: nothing would follow.
+        if !self.followed.borrow().contains(&point) {
+            return;
+        }
+        let Some(buffer) = self.point_by_id(point).map(|p| p.buffer_ms()) else {
+            return;
+        };
+        let now = rt::now();
+        let current = self.feeds.borrow().get(&point).cloned();
+        match current {
+            // Several viewers came at once, and each asked for it.
+            Some(feed) if Arc::ptr_eq(&feed.head, &head) => feed.catch_up(past, now),
+            _ => {
+                let feed = LiveFeed::new(point, head, buffer, past, now);
+                let old = self.feeds.borrow_mut().insert(point, Rc::new(feed));
+                if let Some(old) = old {
+                    old.end();
+                }
+            }
+        }
+    }
+
     fn take_batch(self: &Rc<Self>, point: u32, entry: u32, batch: &Arc<Batch>) {
         let Some(feed) = self.feeds.borrow().get(&point).cloned() else {
             return;
@@ -254,6 +263,7 @@ impl Shard {
         if let Some(feed) = self.feed(point) {
             return Some(feed);
         }
+        self.followed.borrow_mut().insert(point.id);
         if point.home == self.parts.id {
             self.subscribe(point, self.parts.id);
             return None;
@@ -266,11 +276,11 @@ impl Shard {
         None
     }
 
-    /// Hand a message to a core, which may be this one.
-    pub(super) fn pass_on(self: &Rc<Self>, core: CoreId, message: Message) {
+    /// Hand a message to a core, which may be this one. False if its lane is full.
+    pub(super) fn pass_on(self: &Rc<Self>, core: CoreId, message: Message) -> bool {
         if core == self.parts.id {
             self.receive(message);
-            return;
+            return true;
         }
         // A core that joins sleeps longer than its newcomer should wait.
         let sent = match message {
@@ -280,6 +290,7 @@ impl Shard {
         if sent.is_err() {
             self.counters.lane_overruns.inc();
         }
+        sent.is_ok()
     }
 
     /// Put the points that exist from now on in force. Sessions of points that stay are untouched, those
@@ -302,6 +313,7 @@ impl Shard {
             if let Some(feed) = self.feeds.borrow_mut().remove(&point.id) {
                 feed.end();
             }
+            self.followed.borrow_mut().remove(&point.id);
             self.close_home(point.id);
         }
         self.start_homes(points);
@@ -320,16 +332,12 @@ impl Shard {
             }
         }
         for id in idle {
-            self.feeds.borrow_mut().remove(&id);
-            let home = self
-                .points
-                .borrow()
-                .iter()
-                .find(|p| p.id == id)
-                .map(|p| p.home);
-            if let Some(home) = home {
-                let message = Message::Unsubscribe(id, self.parts.id);
-                self.pass_on(home, message);
+            let home = self.point_by_id(id).map(|point| point.home);
+            let unsubscribe = Message::Unsubscribe(id, self.parts.id);
+            // A home that could not be told would go on sending: it is told the next time.
+            if home.is_none_or(|home| self.pass_on(home, unsubscribe)) {
+                self.feeds.borrow_mut().remove(&id);
+                self.followed.borrow_mut().remove(&id);
             }
         }
         self.counters.ring_bytes.set(ring_bytes as u64);

@@ -77,8 +77,9 @@ impl Intake {
         };
         let took = now.since(since);
         if took >= PACE_SPAN {
-            let real = u32::try_from(took.as_millis()).unwrap_or(u32::MAX);
-            self.rushing = due.wrapping_sub(send_time) as i32 > real.saturating_mul(2) as i32;
+            let real = i64::try_from(took.as_millis()).unwrap_or(i64::MAX);
+            let came = i64::from(asf::clock::since(send_time, due));
+            self.rushing = came > real.saturating_mul(2);
             self.mark = Some((due, now));
         }
     }

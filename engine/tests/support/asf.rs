@@ -40,6 +40,26 @@ pub const SHORT: Clip = Clip {
     seed: 0,
 };
 
+/// A second and a half, with padding in every packet.
+pub const FIRST: Clip = Clip {
+    packet_size: 1000,
+    packets: 30,
+    interval: 50,
+    key_every: 5,
+    preroll: 100,
+    seed: 3,
+};
+
+/// Follows the first: other packets, and other ends.
+pub const SECOND: Clip = Clip {
+    packet_size: 1400,
+    packets: 40,
+    interval: 40,
+    key_every: 8,
+    preroll: 200,
+    seed: 9,
+};
+
 impl Clip {
     /// The header and the first 50 bytes of the Data Object.
     pub fn head(&self) -> Vec<u8> {

@@ -6,7 +6,7 @@ use super::server::{Config, Port, Server};
 use super::wire::{Direction, MESSAGE_LEN_MAX, Message, Reader, read_datagram};
 use crate::content::{Answer, Refusal};
 use crate::machine::{Channel, ConnId, Fault, Input, Machine, Output, Time};
-use crate::net::Prefix;
+use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
 /// Bytes of one connection, either way: the split must not change what is read, nor where an error is; and what
@@ -60,7 +60,7 @@ pub fn server(bytes: &[u8]) {
     let port = Port {
         port: super::PORT,
         path: "/point".into(),
-        allow: vec![Prefix::of(IpAddr::V4(Ipv4Addr::LOCALHOST))],
+        allow: vec![IpNet::from(IpAddr::V4(Ipv4Addr::LOCALHOST))],
         group: Some(SocketAddrV4::new(Ipv4Addr::new(239, 192, 1, 2), 17_000)),
         announced: true,
         switch_eos: true,

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use protocols::content::*;
 use protocols::msbd::server::{Config, Port};
 use protocols::msbd::wire::{Described, Message, StreamInfo};
-use protocols::net::Prefix;
 use sha2::{Digest, Sha256};
 use std::net::SocketAddrV4;
 
@@ -192,7 +191,7 @@ pub fn port(port: u16, path: &str, group: Option<&str>) -> Port {
     Port {
         port,
         path: path.to_owned(),
-        allow: vec!["192.0.2.0/24".parse::<Prefix>().expect("a prefix")],
+        allow: vec!["192.0.2.0/24".parse().expect("a prefix")],
         group: group.map(|g| g.parse::<SocketAddrV4>().expect("a group")),
         announced: group.is_some(),
         switch_eos: true,

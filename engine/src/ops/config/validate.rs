@@ -428,7 +428,11 @@ fn auth(key: &str, auth: &AuthConfig, found: &mut Found) {
     }
 }
 
-fn point_name(name: &str) -> Result<(), String> {
+/// Checks the name of a point.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn point_name(name: &str) -> Result<(), String> {
     let allowed = "letters, digits, \"-\", \"_\" and \".\"";
     if name.is_empty() {
         return Err(format!(

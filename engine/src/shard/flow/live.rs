@@ -1,7 +1,7 @@
 //! Flows of live content: joining, following the head, jumping forward when they lag.
 
 use super::{Reading, Rescue, Step, Turning, rescue_from};
-use crate::points::{LiveFeed, LiveRing};
+use crate::points::{LiveFeed, LiveRing, age};
 use crate::ring::PacketStore;
 use crate::shard::outlet::{Cursor, Fetched, Outlet, Turn};
 use crate::source::Variant;
@@ -204,7 +204,7 @@ fn lag_of<P: PacketStore>(ring: &P, cursor: &Cursor) -> u32 {
         return u32::MAX;
     }
     match (ring.slot(cursor.seq), ring.slot(ring.end() - 1)) {
-        (Some(here), Some(newest)) => newest.meta.send_time.wrapping_sub(here.meta.send_time),
+        (Some(here), Some(newest)) => age(newest.meta.send_time, here.meta.send_time),
         _ => 0,
     }
 }
@@ -262,5 +262,36 @@ impl Newest for crate::ring::Ring {
 impl Rescue for Rc<LiveRing> {
     fn rescue(&mut self, outlet: &mut Outlet, cursor: &mut Cursor) -> Option<u32> {
         rescue_from(&mut *self.ring.borrow_mut(), outlet, cursor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ring::Ring;
+    use protocols::media::PacketMeta;
+
+    /// The lag of a flow at a packet behind which others came.
+    fn lag(send_times: [u32; 3], at: u64) -> u32 {
+        let mut ring = Ring::new(64 << 10).expect("memory");
+        for (number, send_time) in (0..).zip(send_times) {
+            let meta = PacketMeta {
+                number,
+                send_time,
+                duration: 0,
+                key: true,
+                len: 4,
+            };
+            assert!(ring.push(meta, b"abcd"));
+        }
+        lag_of(&ring, &Cursor::at(at))
+    }
+
+    #[test]
+    fn send_times_that_go_back_a_little_or_wrap_are_no_lag() {
+        assert_eq!(lag([5000, 5100, 5300], 0), 300);
+        assert_eq!(lag([5000, 5100, 5050], 1), 0);
+        assert_eq!(lag([5000, 5100, 5050], 3), 0, "at the head");
+        assert_eq!(lag([u32::MAX - 99, 0, 100], 0), 200);
     }
 }

@@ -1,6 +1,6 @@
 //! What the server is told about itself.
 
-use crate::net::Prefix;
+use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddrV4};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ pub struct Port {
     /// Path of the publishing point, such as `/point`.
     pub path: String,
     /// Who may connect; nobody else may (MSBD-68).
-    pub allow: Vec<Prefix>,
+    pub allow: Vec<IpNet>,
     /// Where the point's packets go as datagrams of MSBD, if they do.
     pub group: Option<SocketAddrV4>,
     /// A station file has the stream's header, too (MSBD-31).
@@ -24,7 +24,8 @@ pub struct Port {
 impl Port {
     /// Whatever the list says, the protocol runs over IPv4 (MSBD-02).
     pub(super) fn admits(&self, address: IpAddr) -> bool {
-        address.to_canonical().is_ipv4() && self.allow.iter().any(|prefix| prefix.contains(address))
+        let address = address.to_canonical();
+        address.is_ipv4() && self.allow.iter().any(|net| net.contains(&address))
     }
 }
 
