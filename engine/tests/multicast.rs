@@ -268,10 +268,10 @@ fn groups_of_ipv6_are_sent_to() {
         "interface = \"127.0.0.1\"\nttl = 0",
         &format!("interface = \"{NEAR6}\"\nttl = 3\npublish_interface = true"),
     );
-    let far = || Member::join(group, IpAddr::V6(FAR6), number_of("far0"));
+    let far = || Member::join(group, IpAddr::V6(FAR6), net::number_of("far0"));
     across_a_cable(far, |mut member| {
         // This side hears it too, unless that is switched off.
-        let mut own = Member::join(group, IpAddr::V6(NEAR6), number_of("near0"));
+        let mut own = Member::join(group, IpAddr::V6(NEAR6), net::number_of("near0"));
         let server = start(config(&folder, &text));
         let first = member.packet();
         let mut id = first.id;
@@ -493,15 +493,6 @@ impl Hearer {
             }
         }
     }
-}
-
-/// Number of a device.
-fn number_of(device: &str) -> u32 {
-    let name = std::ffi::CString::new(device).expect("a name");
-    // SAFETY: a C string that outlives the call.
-    let number = unsafe { libc::if_nametoindex(name.as_ptr()) };
-    assert_ne!(number, 0, "no device {device}");
-    number
 }
 
 // NSC-23, WMLOG-38, WMLOG-41

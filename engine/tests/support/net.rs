@@ -66,3 +66,12 @@ fn ip(words: &str) {
     let why = String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success(), "ip {words}: {why}");
 }
+
+/// Number of a device.
+pub fn number_of(device: &str) -> u32 {
+    let name = std::ffi::CString::new(device).expect("a name");
+    // SAFETY: a C string that outlives the call.
+    let number = unsafe { libc::if_nametoindex(name.as_ptr()) };
+    assert_ne!(number, 0, "no device {device}");
+    number
+}
