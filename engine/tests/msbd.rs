@@ -105,6 +105,9 @@ const NS_E_NO_STREAM: u32 = 0xC00D_0033;
 
 struct Relay(TcpStream);
 
+/// Its id, its stream's id, and the packet of ASF.
+type Packet = (u32, u16, Vec<u8>);
+
 fn u16_at(bytes: &[u8], at: usize) -> u16 {
     u16::from_le_bytes([bytes[at], bytes[at + 1]])
 }
@@ -152,7 +155,7 @@ impl Relay {
     }
 
     /// Packets up to something else, which is given too.
-    fn packets(&mut self) -> (Vec<(u32, u16, Vec<u8>)>, Option<Message>) {
+    fn packets(&mut self) -> (Vec<Packet>, Option<Message>) {
         let mut packets = Vec::new();
         loop {
             match self.next() {
