@@ -289,10 +289,12 @@ fn viewers_of_a_multicast_post_their_logs() {
     let statuses: Vec<&str> = rows.iter().map(|r| &*r["c-status"]).collect();
     assert_eq!(statuses.len(), 3, "{rows:#?}");
     let lines = json(&folder);
-    let points: Vec<_> = lines
+    let mut points: Vec<_> = lines
         .iter()
         .filter(|l| l["event"] == "client_log")
         .map(|l| l["point"].as_str())
         .collect();
-    assert_eq!(points, [Some("studio"), Some("vod"), None]);
+    // Each post is a connection of its own, on any core.
+    points.sort_unstable();
+    assert_eq!(points, [None, Some("studio"), Some("vod")]);
 }
