@@ -203,8 +203,34 @@ pub struct LiveFeed {
     pub viewers: Cell<u32>,
     /// Since when nobody uses it.
     idle_since: Cell<Option<Time>>,
-    /// When the newest packet came.
-    arrived: Cell<Time>,
+    /// When packets come.
+    arrival: Cell<Arrival>,
+}
+
+/// When packets of a stream come at the earliest: a time, and the send time that belongs to it. Batches are
+/// late now and then, by a tick here and there; who took the time of one of those for the stream's clock
+/// would be that late for ever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Arrival(Option<(Time, u32)>);
+
+impl Arrival {
+    /// A packet came. One that is earlier than expected sets the clock; later ones put it back slowly, in
+    /// case that the source's clock is slow or had run ahead.
+    fn noting(self, send_time: u32, now: Time) -> Arrival {
+        /// Share of a delay by which the clock is put back.
+        const SLOWLY: i64 = 64;
+        let Some((at, sent)) = self.0 else {
+            return Arrival(Some((now, send_time)));
+        };
+        let step = i64::from(send_time.wrapping_sub(sent) as i32) * 1000;
+        let expected = (at.micros() as i64).saturating_add(step);
+        let late = (now.micros() as i64).saturating_sub(expected);
+        let clock = match late {
+            ..=0 => now,
+            late => Time(u64::try_from(expected + late / SLOWLY).unwrap_or(0)),
+        };
+        Arrival(Some((clock, send_time)))
+    }
 }
 
 /// A live stream framed for one selection.
@@ -235,7 +261,7 @@ impl LiveFeed {
             ended: Cell::new(false),
             viewers: Cell::new(0),
             idle_since: Cell::new(None),
-            arrived: Cell::new(now),
+            arrival: Cell::default(),
         };
         for batch in past {
             feed.push(batch, now);
@@ -245,7 +271,9 @@ impl LiveFeed {
 
     /// Take a new batch.
     pub fn push(&self, batch: &Arc<Batch>, now: Time) {
-        self.arrived.set(now);
+        let arrival = self.arrival.get();
+        self.arrival
+            .set(arrival.noting(batch.last_send_time(), now));
         let oldest = batch.last_send_time().wrapping_sub(self.buffer);
         let mut packets = self.packets.borrow_mut();
         for index in 0..batch.packets.len() {
@@ -368,7 +396,7 @@ impl LiveFeed {
     /// When the newest packet came, and its send time: what the clocks of sessions at the head go
     /// by.
     pub fn clock(&self) -> Option<(Time, u32)> {
-        Some((self.arrived.get(), self.head_send_time()?))
+        self.arrival.get().0
     }
 
     /// Where a viewer joins (asf.md 8.6): the newest packet at which a key object of the selection
@@ -513,5 +541,42 @@ impl LiveRing {
         let ring = self.ring.borrow();
         ring.slot(ring.end().checked_sub(1)?)
             .map(|s| s.meta.send_time)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(ms: u64) -> Time {
+        Time(ms * 1000)
+    }
+
+    #[test]
+    fn the_clock_of_a_stream_is_that_of_its_punctual_packets() {
+        let mut arrival = Arrival::default();
+        // Every third batch is 12 ms late.
+        for n in 0..300u32 {
+            let late = if n % 3 == 1 { 12 } else { 0 };
+            let send_time = n * 20;
+            arrival = arrival.noting(send_time, ms(5000 + u64::from(send_time) + late));
+            let (at, sent) = arrival.0.expect("packets came");
+            let off = at.micros() as i64 - ms(5000 + u64::from(sent)).micros() as i64;
+            assert!((0..=400).contains(&off), "{off} us at {n}");
+        }
+    }
+
+    #[test]
+    fn the_clock_follows_a_source_that_is_slow_and_one_that_was_ahead() {
+        let mut arrival = Arrival::default().noting(0, ms(1000));
+        // Ten seconds in one go, then in real time.
+        arrival = arrival.noting(10_000, ms(1000));
+        assert_eq!(arrival.0, Some((ms(1000), 10_000)));
+        for n in 1..1000u32 {
+            arrival = arrival.noting(10_000 + n * 20, ms(3000 + u64::from(n) * 20));
+        }
+        let (at, sent) = arrival.0.expect("packets came");
+        let real = ms(3000 + u64::from(sent - 10_000));
+        assert!(real.since(at) < Duration::from_millis(1), "{at:?} {real:?}");
     }
 }
