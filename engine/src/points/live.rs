@@ -393,8 +393,7 @@ impl LiveFeed {
         Some(batch.packets.get(*index as usize)?.send_time)
     }
 
-    /// When the newest packet came, and its send time: what the clocks of sessions at the head go
-    /// by.
+    /// A time and the send time that belongs to it: what the clocks of sessions at the head go by.
     pub fn clock(&self) -> Option<(Time, u32)> {
         self.arrival.get().0
     }
